@@ -1,0 +1,191 @@
+"""config.yaml -> OptimizationRequest: reads, fills `${VAR}`, applies `--set`, and says where a fault is.
+
+Owns everything that knows a line number. What the keys mean is `request.py`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.request import OptimizationRequest
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|secret|token|password|passwd)$")
+_SECRET_VALUE = re.compile(r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})")
+Loc = tuple[str | int, ...]
+
+
+def load_request(
+    path: Path, overrides: Iterable[str] = (), environ: Mapping[str, str] | None = None
+) -> OptimizationRequest:
+    """Read a config file into a checked request.
+
+    Args:
+        path: the YAML file.
+        overrides: `a.b=value` settings, the value in YAML.
+        environ: where `${VAR}` is looked up; the process environment by default.
+
+    Raises:
+        ConfigError: with file, line and key of the first fault.
+    """
+    document = _parse(path)
+    for override in overrides:
+        _apply(document, override)
+    data = _fill(document, (), document, path, os.environ if environ is None else environ)
+    try:
+        request = OptimizationRequest.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, document, path) from error
+    return request.placed(path.resolve().parent)
+
+
+def line_of(path: Path, key: str) -> int | None:
+    """The line of a dotted key in a config file; that of its nearest parent where it is not written."""
+    loc: Loc = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    return _line(_parse(path), loc)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("no such file. `dspytrack init` writes a starter.", file=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=path) from error
+    try:
+        document = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else None
+        raise ConfigError(f"not valid YAML: {error.problem}", file=path, line=line) from error
+    if not isinstance(document, dict):
+        raise ConfigError("expected keys and values, such as `target: {id: my-agent}`", file=path, line=1)
+    return document
+
+
+def _apply(document: Any, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"expected key=value, such as `seed=1`, not `{override}`", file="--set")
+    node = document
+    *parents, last = key.split(".")
+    for part in parents:
+        child: Any = node[int(part)] if isinstance(node, list) and part.isdigit() else node.get(part)
+        if not isinstance(child, dict | list):
+            child = {}
+            node[part] = child
+        node = child
+    try:
+        value = YAML(typ="safe").load(text)
+    except MarkedYAMLError as error:
+        raise ConfigError(f"not a YAML value: {text}", file="--set", key=key) from error
+    if isinstance(node, list):
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
+    """Plain data with variables filled in; refuses secrets."""
+    if isinstance(node, dict):
+        return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_fill(v, (*loc, i), document, path, environ) for i, v in enumerate(node)]
+    if not isinstance(node, str):
+        return node
+    where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": _dotted(loc)}
+    secret_key = bool(loc) and bool(re.search(r"(?i)api_?key$|secret|password", str(loc[-1])))
+    if secret_key or _SECRET_VALUE.search(node):
+        raise ConfigError(
+            "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
+        )
+
+    def lookup(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if _SECRET_NAME.search(name):
+            raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
+        value = environ.get(name, default)
+        if value is None:
+            raise ConfigError(f"the environment variable {name} is not set; `${{{name}:-default}}` gives one", **where)
+        return value
+
+    filled = _VARIABLE.sub(lookup, node)
+    return YAML(typ="safe").load(filled) if filled != node and _VARIABLE.fullmatch(node) else str(filled)
+
+
+def _line(document: Any, loc: Loc) -> int | None:
+    """The 1-based line where a place is written; its nearest written parent otherwise."""
+    node, line = document, None
+    for part in loc:
+        place = getattr(node, "lc", None)
+        if place is None or not place.data:
+            break
+        if isinstance(node, dict) and part in node:
+            found = place.data.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            found = place.data.get(part)
+        else:
+            break
+        if found is not None:
+            line = found[0] + 1
+        node = node[part]
+    return line
+
+
+def _dotted(loc: Loc) -> str:
+    return ".".join(str(part) for part in loc)
+
+
+def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
+    """The first fault as a sentence with its place and the nearest right word."""
+    fault = error.errors()[0]
+    loc = tuple(fault["loc"])
+    if loc and loc[0] == "optimizer" and not isinstance(document.get("optimizer"), list):
+        loc = (loc[0], *loc[2:])
+    line = _line(document, loc)
+    kind, given = fault["type"], fault.get("input")
+    if kind == "extra_forbidden":
+        known = _keys_at(OptimizationRequest, loc[:-1])
+        message = f"unknown key `{loc[-1]}`.{did_you_mean(str(loc[-1]), known)} Known here: {', '.join(known)}."
+    elif kind == "missing":
+        message = "is required and missing"
+    elif kind == "literal_error":
+        expected = fault["ctx"]["expected"]
+        message = f"expected {expected}, not {given!r}.{did_you_mean(str(given), re.findall(r"'([^']*)'", expected))}"
+    else:
+        text = fault["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(given, dict | list) else f" (found {given!r})"
+        message = text[:1].lower() + text[1:] + shown
+    return ConfigError(message, file=path, line=line, key=_dotted(loc) or None)
+
+
+def _keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The keys that may stand at a place of the request."""
+    for part in loc:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        found = _model_in(model.model_fields[str(part)].annotation)
+        if found is None:
+            return []
+        model = found
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The Part inside `Part | None`, `list[Part]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None

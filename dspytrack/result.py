@@ -1,0 +1,154 @@
+"""What a run found: scores of two programs, their comparison, and the result as a whole.
+
+Values only. `None` means unknown, and `unknown` says why. Names are those logged to MLflow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
+Status = Literal["completed", "budget_reached", "interrupted", "failed"]
+
+HIGHER_IS_BETTER = {"success_rate": True, "quality_score": True, "avg_cost": False, "avg_latency_ms": False}
+
+
+class Value(BaseModel):
+    """A frozen value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(Value):
+    """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
+
+    A failed call has `error` set and `score` None: missing data, never a zero.
+    """
+
+    example_id: str
+    score: float | None
+    output: dict[str, Any] | None = None
+    feedback: str | None = None
+    latency_ms: float | None = None
+    cost_usd: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    lm_calls: int = 0
+    error: str | None = None
+
+
+class PerformanceMetrics(Value):
+    """Means over examples: success_rate and quality_score, avg_cost in USD, avg_latency_ms in milliseconds."""
+
+    success_rate: float | None = None
+    avg_cost: float | None = None
+    avg_latency_ms: float | None = None
+    quality_score: float | None = None
+
+
+class Comparison(Value):
+    """Two programs on the same examples. Differences are optimized minus baseline, positive = better."""
+
+    baseline: PerformanceMetrics
+    optimized: PerformanceMetrics
+    examples: int
+    left_out: int
+    failed_baseline: int
+    failed_optimized: int
+    success_rate_improvement: float | None
+    cost_reduction: float | None
+    latency_reduction_ms: float | None
+    quality_improvement: float | None
+    improvement_percentage: float | None
+    p_value: float | None
+    test: str
+    interval_low: float | None
+    interval_high: float | None
+    detectable_effect: float | None
+    latency_p50_ms: tuple[float | None, float | None] = (None, None)
+    latency_p95_ms: tuple[float | None, float | None] = (None, None)
+    verdict: Verdict
+    reason: str
+
+
+class RoleUsage(Value):
+    """LM use of one role: billed calls and their tokens and cost, and calls answered from the run's cache."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    failed_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+
+class Candidate(Value):
+    """A candidate program and its validation score (a fraction), in the order it was scored."""
+
+    step: int
+    optimizer: str
+    score: float
+
+
+class OptimizationResult(Value):
+    """The whole outcome of a run, as written to the record and shown by every command."""
+
+    run_id: str
+    record: str
+    status: Status
+    verdict: Verdict | None = None
+    reason: str = ""
+    comparison: Comparison | None = None
+    optimizer: str | None = None
+    iterations: int = 0
+    duration_seconds: float = 0.0
+    usage: dict[str, RoleUsage] = {}
+    candidates: list[Candidate] = []
+    key_improvements: list[str] = []
+    unknown: dict[str, str] = {}
+    target_reached: dict[str, bool] = {}
+    threshold_met: bool | None = None
+    mlflow_run_id: str | None = None
+    tracking_uri: str | None = None
+    tracking_error: str | None = None
+    error: str | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Every known figure by its logged name (`improvement_percentage` is a fraction)."""
+        found: dict[str, float | None] = {"iterations": self.iterations, "duration_seconds": self.duration_seconds}
+        if self.comparison is not None:
+            found |= _comparison_metrics(self.comparison)
+        for role, use in self.usage.items():
+            found |= {f"{role}_{name}": value for name, value in use.model_dump().items()}
+        if self.usage:
+            costs = [use.cost_usd for use in self.usage.values()]
+            found["total_lm_calls"] = sum(use.calls for use in self.usage.values())
+            found["total_cost_usd"] = None if None in costs else sum(c for c in costs if c is not None)
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _comparison_metrics(c: Comparison) -> dict[str, float | None]:
+    sides = {"baseline": c.baseline, "optimized": c.optimized}
+    found: dict[str, float | None] = {
+        f"{side}_{name}": value for side, means in sides.items() for name, value in means.model_dump().items()
+    }
+    for index, side in enumerate(sides):
+        found[f"{side}_latency_p50_ms"] = c.latency_p50_ms[index]
+        found[f"{side}_latency_p95_ms"] = c.latency_p95_ms[index]
+    return found | {
+        "success_rate_improvement": c.success_rate_improvement,
+        "cost_reduction": c.cost_reduction,
+        "latency_reduction_ms": c.latency_reduction_ms,
+        "quality_improvement": c.quality_improvement,
+        "improvement_percentage": c.improvement_percentage,
+        "statistical_significance": c.p_value,
+        "improvement_ci_low": c.interval_low,
+        "improvement_ci_high": c.interval_high,
+        "detectable_effect": c.detectable_effect,
+        "test_examples": c.examples,
+        "left_out_examples": c.left_out,
+        "baseline_failed_calls": c.failed_baseline,
+        "optimized_failed_calls": c.failed_optimized,
+    }
