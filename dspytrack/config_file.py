@@ -129,12 +129,10 @@ def _line(document: Any, loc: Loc) -> int | None:
         place = getattr(node, "lc", None)
         if place is None or not place.data:
             break
-        if isinstance(node, dict) and part in node:
-            found = place.data.get(part)
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            found = place.data.get(part)
-        else:
+        in_list = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if not in_list and not (isinstance(node, dict) and part in node):
             break
+        found = place.data.get(part)
         if found is not None:
             line = found[0] + 1
         node = node[part]
@@ -160,7 +158,8 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
         message = "is required and missing"
     elif kind == "literal_error":
         expected = fault["ctx"]["expected"]
-        message = f"expected {expected}, not {given!r}.{did_you_mean(str(given), re.findall(r"'([^']*)'", expected))}"
+        near = did_you_mean(str(given), re.findall(r"'([^']*)'", expected))
+        message = f"expected {expected}, not {given!r}.{near}"
     else:
         text = fault["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(given, dict | list) else f" (found {given!r})"

@@ -1,0 +1,235 @@
+"""Files -> sealed train, val and test examples, with an id for each and a fingerprint of all.
+
+The split is a pure function of the examples, the shares and the seed. What is in `test` reaches
+nothing but the two final evaluations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.request import Dataset, Split
+
+if TYPE_CHECKING:
+    import dspy
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example: its fields, its id (a hash of the fields) and where it was written."""
+
+    example_id: str
+    fields: dict[str, Any]
+    place: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The sealed parts and a fingerprint of ids, order and parts."""
+
+    train: list[Item]
+    val: list[Item]
+    test: list[Item]
+    fingerprint: str
+
+
+def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[str, Any]] | None = None) -> Parts:
+    """Read and part the examples of a request.
+
+    Args:
+        spec: the request's `dataset`.
+        base_dir: where relative paths start.
+        seed: of the shuffle.
+        rows: examples handed in by a caller instead of files.
+
+    Raises:
+        ConfigError: for a bad file, row, column, an empty part or an example that sits in two parts.
+    """
+    if rows is None and spec.path is None:
+        if spec.train is None or spec.test is None:
+            raise ConfigError("give `path`, or `train` and `test`", key="dataset")
+        files = {"train": spec.train, "val": spec.val, "test": spec.test}
+        parts = {name: _read(base_dir / file, f"dataset.{name}") if file else [] for name, file in files.items()}
+        for items in parts.values():
+            _check_columns(items, spec)
+    else:
+        items = (
+            _read(base_dir / str(spec.path), "dataset.path")
+            if rows is None
+            else [_item(dict(row), f"training_data[{i}]") for i, row in enumerate(rows)]
+        )
+        if len(items) < 2:
+            raise ConfigError(f"needs 2 or more examples, found {len(items)}", file=spec.path, key="dataset.path")
+        _check_columns(items, spec)
+        parts = split(items, spec.split, seed, spec.stratify)
+    _check_sealed(parts)
+    for name in ("train", "test"):
+        if not parts[name]:
+            raise ConfigError(f"the {name} part is empty: give more examples or a larger share", key="dataset.split")
+    if spec.path is not None and spec.split.val > 0 and not parts["val"]:
+        raise ConfigError("the val part is empty: give more examples or a larger share", key="dataset.split")
+    return Parts(**parts, fingerprint=_fingerprint(parts))
+
+
+def split(items: list[Item], shares: Split, seed: int, stratify: str | None = None) -> dict[str, list[Item]]:
+    """Part examples by shares: seeded, independent of their order in the file, identical ones kept together.
+
+    With `stratify`, each value of that field is parted by the same shares (largest remainders).
+    """
+    groups: dict[str, dict[str, list[Item]]] = defaultdict(dict)
+    for item in sorted(items, key=lambda one: one.example_id):
+        stratum = str(item.fields.get(stratify)) if stratify else ""
+        groups[stratum].setdefault(item.example_id, []).append(item)
+    parts: dict[str, list[Item]] = {name: [] for name in PARTS}
+    carry = dict.fromkeys(PARTS, 0.0)
+    for stratum in sorted(groups):
+        ids = sorted(groups[stratum])
+        random.Random(f"{seed}:{stratum}").shuffle(ids)
+        exact = {name: len(ids) * float(getattr(shares, name)) + carry[name] for name in PARTS}
+        counts = _round(exact, len(ids))
+        carry = {name: exact[name] - counts[name] for name in PARTS}
+        start = 0
+        for name in PARTS:
+            for one in ids[start : start + counts[name]]:
+                parts[name].extend(groups[stratum][one])
+            start += counts[name]
+    for name in PARTS:
+        random.Random(f"{seed}:{name}").shuffle(parts[name])
+    return parts
+
+
+def _round(exact: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers near the exact ones that add up to `total` (largest remainders)."""
+    counts = {name: max(0, int(value)) for name, value in exact.items()}
+    order = sorted(exact, key=lambda name: exact[name] - counts[name], reverse=True)
+    for name in order:
+        if sum(counts.values()) >= total:
+            break
+        counts[name] += 1
+    while sum(counts.values()) > total:
+        name = max(counts, key=lambda one: counts[one] - exact[one])
+        counts[name] -= 1
+    while sum(counts.values()) < total:
+        counts[order[0]] += 1
+    return counts
+
+
+def to_examples(items: Sequence[Item], inputs: Sequence[str]) -> list[dspy.Example]:
+    """DSPy examples with their inputs marked, each carrying no more than its fields."""
+    import dspy
+
+    return [dspy.Example(**item.fields).with_inputs(*inputs) for item in items]
+
+
+def _read(path: Path, key: str) -> list[Item]:
+    if not path.is_file():
+        raise ConfigError(f"no such file: {path}", key=key)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"expected a file ending in {', '.join(_READERS)}, not {path.name}", key=key)
+    try:
+        items = reader(path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error}", file=path, key=key) from error
+    if not items:
+        raise ConfigError("has no examples", file=path, key=key)
+    return items
+
+
+def _read_jsonl(path: Path) -> list[Item]:
+    items = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"not JSON: {error.msg}", file=path, line=number) from error
+        items.append(_object(row, path, number))
+    return items
+
+
+def _read_json(path: Path) -> list[Item]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"not JSON: {error.msg}", file=path, line=error.lineno) from error
+    if not isinstance(rows, list):
+        raise ConfigError("expected a list of objects", file=path)
+    return [_object(row, path, number) for number, row in enumerate(rows, 1)]
+
+
+def _read_csv(path: Path) -> list[Item]:
+    import csv
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        items = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise ConfigError("has another number of columns than the header", file=path, line=reader.line_num)
+            items.append(_item(dict(row), f"{path.name}:{reader.line_num}"))
+    return items
+
+
+def _read_parquet(path: Path) -> list[Item]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise ConfigError(f"not Parquet: {error}", file=path) from error
+    return [_item(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
+
+
+_READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
+
+
+def _object(row: Any, path: Path, number: int) -> Item:
+    if not isinstance(row, dict):
+        raise ConfigError(f"expected a JSON object, not {type(row).__name__}", file=path, line=number)
+    return _item(row, f"{path.name}:{number}")
+
+
+def _item(fields: dict[str, Any], place: str) -> Item:
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+    return Item(hashlib.sha256(text.encode()).hexdigest()[:16], fields, place)
+
+
+def _check_columns(items: list[Item], spec: Dataset) -> None:
+    for item in items:
+        wanted = {"dataset.inputs": spec.inputs, "dataset.stratify": [spec.stratify] if spec.stratify else []}
+        for key, names in wanted.items():
+            for name in names:
+                if name not in item.fields:
+                    near = did_you_mean(name, item.fields)
+                    has = ", ".join(item.fields) or "nothing"
+                    raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key=key)
+
+
+def _check_sealed(parts: Mapping[str, list[Item]]) -> None:
+    """No example may sit in two parts: the test would not be one."""
+    seen: dict[str, tuple[str, str]] = {}
+    for name in PARTS:
+        for item in parts[name]:
+            part, place = seen.setdefault(item.example_id, (name, item.place))
+            if part != name:
+                raise ConfigError(
+                    f"the same example is in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
+                )
+
+
+def _fingerprint(parts: Mapping[str, list[Item]]) -> str:
+    text = json.dumps({name: [item.example_id for item in parts[name]] for name in PARTS})
+    return hashlib.sha256(text.encode()).hexdigest()

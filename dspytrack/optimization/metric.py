@@ -1,0 +1,203 @@
+"""One user metric -> the form each optimizer wants.
+
+A metric is written `(example, prediction)`, or with DSPy's longer forms (`trace`, then GEPA's
+`pred_name`, `pred_trace`), and returns a bool, a number, or a score with feedback.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.optimization.imports import import_object
+from dspytrack.request import Metric
+
+if TYPE_CHECKING:
+    import dspy
+
+MetricFunction = Callable[..., Any]
+
+
+class Score(NamedTuple):
+    """A score and, where the metric says, why."""
+
+    value: float
+    feedback: str | None = None
+
+
+class ScoredMetric:
+    """A metric as a value: `score` for evaluation, `plain` for most optimizers, `with_feedback` for GEPA."""
+
+    def __init__(self, function: MetricFunction, name: str, params: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self._function = function
+        self._params = params or {}
+        self._places = _positional(function, set(self._params))
+
+    def score(self, example: Any, prediction: Any, trace: Any = None, *more: Any) -> Score:
+        """One example's score.
+
+        Raises:
+            TypeError: where the metric returns neither bool, number nor score with feedback.
+        """
+        given = (example, prediction, trace, *more)[: self._places]
+        return _as_score(self._function(*given, **self._params), self.name)
+
+    def plain(self, example: Any, prediction: Any, trace: Any = None) -> float:
+        """The score as a number."""
+        return self.score(example, prediction, trace).value
+
+    def with_feedback(
+        self, gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
+    ) -> Any:
+        """GEPA's five arguments; a score with feedback, the expected fields where the metric gives none."""
+        import dspy
+
+        found = self.score(gold, pred, trace, pred_name, pred_trace)
+        feedback = found.feedback
+        if feedback is None:
+            expected = gold.labels().toDict() if hasattr(gold, "labels") else {}
+            feedback = f"Score {found.value:g}. Expected: {expected}."
+        return dspy.Prediction(score=found.value, feedback=feedback)
+
+
+def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> ScoredMetric:
+    """The metric that a request names.
+
+    Raises:
+        ConfigError: where it does not import or cannot be called with (example, prediction).
+    """
+    if spec.import_ is not None:
+        function = import_object(spec.import_, base_dir, "metric.import")
+        if not callable(function):
+            raise ConfigError(
+                f"`{spec.import_}` is a {type(function).__name__}; expected a function of (example, prediction)",
+                key="metric.import",
+            )
+        try:
+            return ScoredMetric(function, spec.import_, dict(spec.params))
+        except ValueError as error:
+            raise ConfigError(str(error), key="metric.import") from error
+    if spec.name == "llm_judge":
+        return ScoredMetric(_judge(spec.rubric or "", judge), "llm_judge")
+    assert spec.field is not None
+    field, tolerance = spec.field, spec.tolerance
+
+    def builtin(example: Any, prediction: Any) -> float:
+        expected, found = example[field], getattr(prediction, field, None)
+        return _BUILT_IN[str(spec.name)](expected, found, tolerance)
+
+    return ScoredMetric(builtin, str(spec.name))
+
+
+def check_field(spec: Metric, outputs: set[str], columns: set[str]) -> None:
+    """A built-in metric's field must be an output and a column of the data.
+
+    Raises:
+        ConfigError: where it is not.
+    """
+    if spec.field is None:
+        return
+    for where, names in (("no output of the program has", outputs), ("the data has no", columns)):
+        if spec.field not in names:
+            raise ConfigError(f"{where} `{spec.field}`.{did_you_mean(spec.field, names)}", key="metric.field")
+
+
+def _positional(function: MetricFunction, keywords: set[str]) -> int:
+    """How many positional arguments a metric takes, 2 to 5."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 5
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    places = [p for p in places if p.name not in keywords]
+    needed = sum(p.default is p.empty for p in places)
+    if len(places) < 2 or needed > 5:
+        raise ValueError("expected a function of (example, prediction), or with (…, trace, pred_name, pred_trace) too")
+    usual = ("trace", "pred_name", "pred_trace")
+    extra = 0
+    for place in places[2:5]:
+        if place.default is not place.empty and place.name not in usual:
+            break
+        extra += 1
+    return 2 + extra
+
+
+def _as_score(found: Any, name: str) -> Score:
+    if isinstance(found, bool | int | float):
+        return Score(float(found))
+    if isinstance(found, dict) and "score" in found:
+        return Score(float(found["score"]), found.get("feedback"))
+    if isinstance(found, tuple) and len(found) == 2:
+        return Score(float(found[0]), None if found[1] is None else str(found[1]))
+    if hasattr(found, "score"):
+        return Score(float(found.score), getattr(found, "feedback", None))
+    if hasattr(found, "item"):
+        return Score(float(found.item()))
+    raise TypeError(f"the metric {name} returned {type(found).__name__}; expected a bool, a number or score + feedback")
+
+
+def _words(value: Any) -> list[str]:
+    return re.findall(r"\w+", str(value).casefold())
+
+
+def _exact(expected: Any, found: Any, _: float) -> float:
+    return float(found is not None and _words(expected) == _words(found) and bool(_words(found)))
+
+
+def _contains(expected: Any, found: Any, _: float) -> float:
+    return float(found is not None and str(expected).casefold().strip() in str(found).casefold())
+
+
+def _f1(expected: Any, found: Any, _: float) -> float:
+    """Token F1 as in SQuAD (Rajpurkar et al. 2016), without article removal."""
+    gold, words = Counter(_words(expected)), Counter(_words("" if found is None else found))
+    common = sum((gold & words).values())
+    if common == 0:
+        return 0.0
+    precision, recall = common / sum(words.values()), common / sum(gold.values())
+    return 2 * precision * recall / (precision + recall)
+
+
+def _numeric(expected: Any, found: Any, tolerance: float) -> float:
+    numbers = re.findall(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?", str(found))
+    if not numbers:
+        return 0.0
+    return float(abs(float(numbers[-1].replace(",", "")) - float(str(expected).replace(",", ""))) <= tolerance)
+
+
+_BUILT_IN: dict[str, Callable[[Any, Any, float], float]] = {
+    "exact_match": _exact,
+    "contains": _contains,
+    "f1": _f1,
+    "numeric_match": _numeric,
+}
+
+
+def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
+    import dspy
+
+    signature: Any = dspy.Signature(
+        "rubric: str, inputs: str, expected: str, answer: str -> score: float, feedback: str",
+        "Grade the answer by the rubric. The score is between 0 (fails it) and 1 (meets it).",
+    )
+    grade = dspy.Predict(signature)
+
+    def llm_judge(example: Any, prediction: Any) -> Score:
+        graded = grade(
+            rubric=rubric,
+            inputs=str(example.inputs().toDict()),
+            expected=str(example.labels().toDict()),
+            answer=str(prediction.toDict()),
+            **({"lm": judge} if judge is not None else {}),
+        )
+        return Score(min(1.0, max(0.0, float(graded.score))), str(graded.feedback))
+
+    return llm_judge

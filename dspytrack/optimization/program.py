@@ -1,0 +1,65 @@
+"""A request's program -> dspy.Module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import ConfigError
+from dspytrack.optimization.imports import import_object
+from dspytrack.request import Program
+
+if TYPE_CHECKING:
+    import dspy
+
+
+def build_program(spec: Program, base_dir: Path) -> dspy.Module:
+    """Build the program that a request names.
+
+    Raises:
+        ConfigError: with the key, where the signature does not parse or the import gives no module.
+    """
+    return _imported(spec, base_dir) if spec.import_ is not None else _from_signature(spec, base_dir)
+
+
+def _imported(spec: Program, base_dir: Path) -> dspy.Module:
+    import dspy
+
+    assert spec.import_ is not None
+    found = import_object(spec.import_, base_dir, "program.import")
+    if not isinstance(found, dspy.Module):
+        if not callable(found):
+            raise ConfigError(
+                f"`{spec.import_}` is a {type(found).__name__}; expected a dspy.Module class, factory or instance",
+                key="program.import",
+            )
+        try:
+            found = found(**spec.params)
+        except Exception as error:
+            raise ConfigError(
+                f"`{spec.import_}` cannot be called: {type(error).__name__}: {error}", key="program.import"
+            ) from error
+    if not isinstance(found, dspy.Module):
+        raise ConfigError(f"`{spec.import_}` gave a {type(found).__name__}, not a dspy.Module", key="program.import")
+    if not found.predictors():
+        raise ConfigError(f"`{spec.import_}` has no predictor to optimize", key="program.import")
+    return found
+
+
+def _from_signature(spec: Program, base_dir: Path) -> dspy.Module:
+    import dspy
+
+    try:
+        signature: Any = dspy.Signature(spec.signature, spec.instructions)
+    except (ValueError, SyntaxError, TypeError, NameError) as error:
+        raise ConfigError(f"no signature, such as `text -> label: str`: {error}", key="program.signature") from error
+    if spec.module == "react":
+        tools = [import_object(tool, base_dir, "program.tools") for tool in spec.tools]
+        return dspy.ReAct(signature, tools=tools, **spec.params)
+    module = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}[spec.module]
+    return module(signature, **spec.params)
+
+
+def output_fields(program: dspy.Module) -> set[str]:
+    """Every output field of every predictor; a program's own Prediction may have more."""
+    return {name for predictor in program.predictors() for name in predictor.signature.output_fields}

@@ -1,0 +1,165 @@
+"""The run directory: everything a run knows is on disk here before it is sent anywhere.
+
+Only this file knows the folder's layout. `artifacts/` holds the tree that MLflow gets, as it gets it.
+
+    .dspytrack/runs/<run_id>/
+      run.json              name, times, fingerprints, versions, sizes of the parts, tags
+      request.json          the whole resolved request
+      parts.json            example ids of train, val and test
+      rows/<side>.jsonl     one Row a line, side = baseline | optimized
+      candidates.jsonl      one Candidate a line
+      result.json           the OptimizationResult
+      tracking.json         which MLflow run this is projected to, and what has been sent
+      cache/                LM responses by request
+      log.txt               what optimizers and libraries print
+      artifacts/            training_data.json, evaluation.json, models/ …
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from dspytrack.errors import ConfigError, NotFoundError
+from dspytrack.result import Candidate, OptimizationResult, Row
+
+RUNS_DIR = Path(".dspytrack/runs")
+
+
+class Record:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: the folder's name."""
+        return self.folder.name
+
+    @classmethod
+    def create(cls, root: Path = RUNS_DIR) -> Record:
+        """A new, empty record.
+
+        Raises:
+            ConfigError: where the folder cannot be written.
+        """
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        folder = root / f"{stamp}-{secrets.token_hex(3)}"
+        try:
+            for part in ("rows", "cache", "artifacts/models"):
+                (folder / part).mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(f"the record cannot be written: {error.strerror}", file=root) from error
+        return cls(folder)
+
+    @classmethod
+    def open(cls, run_id: str, root: Path = RUNS_DIR) -> Record:
+        """An existing record by its id.
+
+        Raises:
+            NotFoundError: where there is none.
+        """
+        folder = root / run_id
+        if not (folder / "run.json").is_file():
+            raise NotFoundError(f"no record of a run {run_id} under {root}")
+        return cls(folder)
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where the run's LM responses are kept."""
+        return self.folder / "cache"
+
+    @property
+    def artifacts(self) -> Path:
+        """The tree of artifacts, as MLflow gets it."""
+        return self.folder / "artifacts"
+
+    @property
+    def log_file(self) -> Path:
+        """What optimizers and libraries print."""
+        return self.folder / "log.txt"
+
+    def write(self, name: str, value: Any) -> Path:
+        """Put a JSON document in place at once and for good (temporary file, fsync, rename)."""
+        data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        return self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Put a text file in place at once and for good."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return path
+
+    def read(self, name: str) -> Any:
+        """A JSON document of the record, or None where it is not there yet."""
+        path = self.folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def append(self, name: str, value: BaseModel) -> None:
+        """Add one JSON line."""
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(value.model_dump_json() + "\n")
+
+    def lines(self, name: str) -> Iterable[str]:
+        """The whole lines of a JSON-lines file; a torn last line is left out."""
+        path = self.folder / name
+        if not path.is_file():
+            return []
+        text = path.read_text(encoding="utf-8")
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def rows(self, side: str) -> list[Row]:
+        """The evaluated rows of "baseline" or "optimized"."""
+        return [Row.model_validate_json(line) for line in self.lines(f"rows/{side}.jsonl")]
+
+    def candidates(self) -> list[Candidate]:
+        """The candidate programs scored so far."""
+        return [Candidate.model_validate_json(line) for line in self.lines("candidates.jsonl")]
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The resolved request as plain data."""
+        found = self.read("request.json")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json: run_name, started_at and ended_at (seconds since 1970), tags, parameters of the optimizers."""
+        found = self.read("run.json")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def result(self) -> OptimizationResult | None:
+        """The result, once there is one."""
+        found = self.read("result.json")
+        return OptimizationResult.model_validate(found) if found else None
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to run.json."""
+        self.write("run.json", self.info | facts)
+
+    def sync_to_disk(self) -> None:
+        """Make what was appended durable; called where a phase ends."""
+        for path in [*self.folder.glob("*.jsonl"), *self.folder.glob("rows/*.jsonl")]:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()
