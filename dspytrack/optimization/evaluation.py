@@ -1,0 +1,154 @@
+"""Program x examples -> one Row an example: score, tokens, cost, latency, error.
+
+A failed call or metric is missing data with its error, never a score. One of the two places with threads.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+import dspy
+
+from dspytrack.optimization.dataset import Item
+from dspytrack.optimization.lm import tallied
+from dspytrack.optimization.metric import ScoredMetric
+from dspytrack.result import Row
+
+OnRow = Callable[[Row], None]
+
+
+def evaluate(
+    program: dspy.Module,
+    items: Sequence[Item],
+    inputs: Sequence[str],
+    metric: ScoredMetric,
+    *,
+    num_threads: int,
+    repeats: int = 1,
+    namespace: str = "",
+    on_row: OnRow | None = None,
+) -> list[Row]:
+    """Score a program on examples.
+
+    Args:
+        program: any dspy.Module; its LM is taken from the DSPy context.
+        items: the examples, one Row each, in their order.
+        inputs: names of the input fields.
+        metric: scores one prediction.
+        num_threads: calls at once.
+        repeats: times each example is run; score, latency and cost are means over them.
+        namespace: keeps the responses apart, so that these calls are really made.
+        on_row: told of each row as it comes, in any order, from one thread at a time.
+
+    Raises:
+        RunStop: where the run is to end.
+    """
+    with ThreadPoolExecutor(num_threads) as pool:
+        futures = []
+        for item in items:
+            context = contextvars.copy_context()
+            futures.append(pool.submit(context.run, _repeated, program, item, list(inputs), metric, repeats, namespace))
+        told = set()
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for future in done | {one for one in pending if one.done()}:
+                if future in told:
+                    continue
+                told.add(future)
+                if future.exception() is not None:
+                    for one in pending:
+                        one.cancel()
+                row = future.result()
+                if on_row is not None:
+                    on_row(row)
+            pending = {one for one in pending if one not in told}
+    return [future.result() for future in futures]
+
+
+def _repeated(
+    program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMetric, repeats: int, namespace: str
+) -> Row:
+    rows = []
+    for repeat in range(repeats):
+        rows.append(_once(program, item, inputs, metric, f"{namespace}{repeat}:" if namespace else ""))
+        if rows[-1].error is not None:
+            return rows[-1]
+    if repeats == 1:
+        return rows[0]
+    return rows[0].model_copy(
+        update={
+            "score": _mean([row.score for row in rows]),
+            "latency_ms": _mean([row.latency_ms for row in rows]),
+            "cost_usd": _mean([row.cost_usd for row in rows]),
+            "prompt_tokens": sum(row.prompt_tokens or 0 for row in rows),
+            "completion_tokens": sum(row.completion_tokens or 0 for row in rows),
+            "lm_calls": sum(row.lm_calls for row in rows),
+        }
+    )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMetric, namespace: str) -> Row:
+    example = dspy.Example(**item.fields).with_inputs(*inputs)
+    prediction: Any = None
+    score, feedback, error = None, None, None
+    with tallied(namespace) as tally:
+        started = time.perf_counter()
+        try:
+            prediction = program(**example.inputs())
+        except Exception as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
+            error = _short(failure)
+        latency_ms = (time.perf_counter() - started) * 1000
+        spent = (tally.calls, tally.cached, tally.prompt_tokens, tally.completion_tokens, tally.cost_usd)
+        if error is None:
+            try:
+                score, feedback = metric.score(example, prediction)
+            except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
+                error = f"metric: {_short(failure)}"
+    calls, cached, prompt_tokens, completion_tokens, cost_usd = spent
+    return Row(
+        example_id=item.example_id,
+        score=score,
+        output=_output(prediction),
+        feedback=feedback,
+        latency_ms=latency_ms if error is None and not cached else None,
+        cost_usd=cost_usd,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        lm_calls=calls,
+        error=error,
+    )
+
+
+def _output(prediction: Any) -> dict[str, Any] | None:
+    if prediction is None:
+        return None
+    found = prediction.toDict() if hasattr(prediction, "toDict") else {"output": prediction}
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value)
+
+
+def _short(error: Exception) -> str:
+    """The error and where it came from, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}"[:500] + where

@@ -1,0 +1,223 @@
+"""ONE table: an optimizer's name -> how it is built and called. A new optimizer is one row and one test."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.request import Optimizer
+
+if TYPE_CHECKING:
+    import dspy
+
+Estimate = Callable[["Sizes", Mapping[str, Any]], "tuple[int, int] | None"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What an estimate of LM calls depends on: examples in each part, predictors of the program."""
+
+    train: int
+    val: int
+    predictors: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one optimizer is built.
+
+    `takes` and `compiles` map its constructor's and compile's arguments to what the run supplies (see `supplies`);
+    `defaults` computes parameters from the run where DSPy's own default would fail; `estimate` gives the least and
+    the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate.
+    """
+
+    class_name: str
+    takes: Mapping[str, str] = field(default_factory=dict)
+    compiles: Mapping[str, str] = field(default_factory=dict)
+    defaults: Callable[[Sizes, Mapping[str, Any]], dict[str, Any]] = lambda sizes, params: {}
+    estimate: Estimate = lambda sizes, params: None
+    evaluates: bool = True
+
+
+def _random_search_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
+    candidates = int(params.get("num_candidate_programs", 16)) + 3
+    scored = candidates * (sizes.val or sizes.train)
+    boots = (candidates - 2) * sizes.train if params.get("max_bootstrapped_demos", 4) else 0
+    return scored, scored + boots
+
+
+def _copro_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
+    breadth, depth = int(params.get("breadth", 10)), int(params.get("depth", 3))
+    most = sizes.predictors * depth * breadth * sizes.train * max(1, sizes.predictors)
+    return sizes.train, most
+
+
+def _gepa_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
+    budgets = {"auto", "max_full_evals", "max_metric_calls"}
+    return {} if budgets & set(params) else {"auto": "light"}
+
+
+def _gepa_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int] | None:
+    if params.get("max_metric_calls"):
+        most = int(params["max_metric_calls"])
+        return most, most + 2 * (sizes.val or sizes.train)
+    if params.get("max_full_evals"):
+        most = int(params["max_full_evals"]) * (sizes.train + (sizes.val or sizes.train))
+        return most, most + 2 * (sizes.val or sizes.train)
+    return None
+
+
+def _miprov2_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if "num_candidates" in params or "num_trials" in params:
+        found["auto"] = None
+    if found and "minibatch" not in params and (sizes.val or sizes.train) < params.get("minibatch_size", 35):
+        found["minibatch"] = False
+    return found
+
+
+def _simba_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if "bsize" in params else {"bsize": min(32, sizes.train)}
+
+
+def _simba_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
+    batch = int(params.get("bsize", min(32, sizes.train)))
+    candidates, steps = int(params.get("num_candidates", 6)), int(params.get("max_steps", 8))
+    return steps * batch * candidates, steps * batch * candidates * 2 + (candidates + 1) * sizes.train
+
+
+_PLAIN = {"metric": "plain_metric"}
+_TEACHER = {"teacher_settings": "teacher_settings", "max_errors": "max_errors"}
+_THREADS = {"num_threads": "num_threads"}
+_PARTS = {"trainset": "trainset", "valset": "valset"}
+
+OPTIMIZERS: dict[str, Row] = {
+    "labeled_few_shot": Row(
+        "LabeledFewShot", compiles={"trainset": "trainset"}, evaluates=False, estimate=lambda s, p: (0, 0)
+    ),
+    "bootstrap_few_shot": Row(
+        "BootstrapFewShot",
+        takes=_PLAIN | _TEACHER,
+        compiles={"trainset": "trainset"},
+        evaluates=False,
+        estimate=lambda s, p: (min(int(p.get("max_bootstrapped_demos", 4)), s.train), s.train),
+    ),
+    "bootstrap_random_search": Row(
+        "BootstrapFewShotWithRandomSearch",
+        takes=_PLAIN | _TEACHER | _THREADS,
+        compiles=_PARTS,
+        estimate=_random_search_calls,
+    ),
+    "copro": Row(
+        "COPRO",
+        takes=_PLAIN | {"prompt_model": "prompt_lm"},
+        compiles={"trainset": "trainset", "eval_kwargs": "eval_kwargs"},
+        estimate=_copro_calls,
+    ),
+    "miprov2": Row(
+        "MIPROv2",
+        takes=_PLAIN
+        | _TEACHER
+        | _THREADS
+        | {"prompt_model": "prompt_lm", "task_model": "task_lm", "seed": "seed_not_0"},
+        compiles=_PARTS,
+        defaults=_miprov2_defaults,
+    ),
+    "gepa": Row(
+        "GEPA",
+        takes={"metric": "feedback_metric", "reflection_lm": "reflection_lm", "seed": "seed"} | _THREADS,
+        compiles=_PARTS,
+        defaults=_gepa_defaults,
+        estimate=_gepa_calls,
+    ),
+    "simba": Row(
+        "SIMBA",
+        takes=_PLAIN | _THREADS | {"prompt_model": "prompt_lm"},
+        compiles={"trainset": "trainset", "seed": "seed"},
+        defaults=_simba_defaults,
+        estimate=_simba_calls,
+        evaluates=False,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An optimizer whose parameters are checked, ready to run: `arguments` are its own, as logged."""
+
+    name: str
+    row: Row
+    constructor: dict[str, Any]
+    compile: dict[str, Any]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The optimizer's own parameters, user's and defaulted, without what the run supplies."""
+        return self.constructor | self.compile
+
+
+def prepare(spec: Optimizer, sizes: Sizes, key: str) -> Prepared:
+    """Check an optimizer's name and parameters against its real signatures.
+
+    Raises:
+        ConfigError: for an unknown name or parameter, with the nearest known one.
+    """
+    import dspy
+
+    row = OPTIMIZERS.get(spec.name)
+    if row is None:
+        near = did_you_mean(spec.name, OPTIMIZERS)
+        raise ConfigError(f"unknown optimizer `{spec.name}`.{near} Known: {', '.join(OPTIMIZERS)}.", key=f"{key}.name")
+    kind = getattr(dspy, row.class_name)
+    known = _parameters(kind.__init__), _parameters(kind.compile)
+    own = [set(known[0]) - set(row.takes), set(known[1]) - set(row.compiles) - {"student", "teacher"}]
+    params = row.defaults(sizes, spec.params) | spec.params
+    for name in params:
+        if name not in own[0] | own[1]:
+            supplied = name in set(row.takes) | set(row.compiles)
+            why = "is supplied by the run" if supplied else "is no parameter of it"
+            near = did_you_mean(name, own[0] | own[1])
+            raise ConfigError(f"`{name}` {why} ({spec.name}).{near}", key=f"{key}.params.{name}")
+    if spec.name == "simba" and params["bsize"] > sizes.train:
+        raise ConfigError(
+            f"bsize {params['bsize']} needs as many train examples, there are {sizes.train}", key=f"{key}.params.bsize"
+        )
+    constructor = {name: value for name, value in params.items() if name in own[0]}
+    return Prepared(spec.name, row, constructor, {k: v for k, v in params.items() if k not in constructor})
+
+
+def run(prepared: Prepared, program: dspy.Module, supplies: Mapping[str, Any]) -> dspy.Module:
+    """Build the optimizer and let it search; returns the program it ends with.
+
+    Args:
+        prepared: from `prepare`.
+        program: the student; optimizers work on copies of it.
+        supplies: trainset, valset, plain_metric, feedback_metric, num_threads, seed, seed_not_0, task_lm, prompt_lm,
+            reflection_lm, teacher_settings, max_errors, eval_kwargs.
+    """
+    import dspy
+    import numpy as np
+
+    random.seed(supplies["seed"])
+    np.random.seed(supplies["seed"] % 2**32)
+    row = prepared.row
+    taken = {name: supplies[source] for name, source in row.takes.items()}
+    given = {name: supplies[source] for name, source in row.compiles.items()}
+    optimizer = getattr(dspy, row.class_name)(**taken, **prepared.constructor)
+    return optimizer.compile(program.deepcopy(), **given, **prepared.compile)
+
+
+def scored_candidates(program: dspy.Module) -> list[float]:
+    """Scores that an optimizer leaves on its program where its candidates pass no Evaluate (SIMBA)."""
+    found = getattr(program, "candidate_programs", None) or []
+    return [float(one["score"]) for one in found if isinstance(one, dict) and one.get("score") is not None]
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.name != "self" and p.kind not in kinds]
