@@ -11,7 +11,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
             raise ConfigError(f"the {name} part is empty: give more examples or a larger share", key="dataset.split")
     if spec.path is not None and spec.split.val > 0 and not parts["val"]:
         raise ConfigError("the val part is empty: give more examples or a larger share", key="dataset.split")
-    return Parts(**parts, fingerprint=_fingerprint(parts))
+    return Parts(**{name: _distinct(items) for name, items in parts.items()}, fingerprint=_fingerprint(parts))
 
 
 def split(items: list[Item], shares: Split, seed: int, stratify: str | None = None) -> dict[str, list[Item]]:
@@ -228,6 +228,17 @@ def _check_sealed(parts: Mapping[str, list[Item]]) -> None:
                 raise ConfigError(
                     f"the same example is in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
                 )
+
+
+def _distinct(items: list[Item]) -> list[Item]:
+    """The same examples, a repeated one told apart by a number behind its id."""
+    seen: dict[str, int] = defaultdict(int)
+    found = []
+    for item in items:
+        seen[item.example_id] += 1
+        count = seen[item.example_id]
+        found.append(item if count == 1 else replace(item, example_id=f"{item.example_id}-{count}"))
+    return found
 
 
 def _fingerprint(parts: Mapping[str, list[Item]]) -> str:

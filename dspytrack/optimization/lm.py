@@ -19,7 +19,7 @@ import dspy
 from dspy.clients.cache import Cache
 from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError
 
-from dspytrack.errors import ConfigError
+from dspytrack.errors import ConfigError, RunStop
 from dspytrack.optimization.budget import Meter, Tally
 from dspytrack.request import LM, Price
 
@@ -132,6 +132,19 @@ class RunCache(Cache):  # type: ignore[misc]
             tally.add(prompt, completion, cost)
 
 
+@contextmanager
+def response_cache(folder: Path) -> Iterator[None]:
+    """Let every DSPy call inside find and keep its responses in a run's own folder."""
+    before = dspy.cache
+    cache = RunCache(folder)
+    dspy.cache = cache
+    try:
+        yield
+    finally:
+        dspy.cache = before
+        cache.disk_cache.close()
+
+
 def _in_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
@@ -172,7 +185,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         return True if self.embedded else bool(super().supports_response_schema)
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
-        call = _Call(self.role, self.meter, self.price, self.embedded)
+        call = self._begin()
         token = _call.set(call)
         try:
             return super().__call__(prompt, **kwargs)
@@ -185,7 +198,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
 
     async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
         """As `__call__`, awaited."""
-        call = _Call(self.role, self.meter, self.price, self.embedded)
+        call = self._begin()
         token = _call.set(call)
         try:
             return await super().acall(prompt, **kwargs)
@@ -195,6 +208,12 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         finally:
             self._end(call)
             _call.reset(token)
+
+    def _begin(self) -> _Call:
+        stopped = self.meter.stopped
+        if stopped is not None:
+            raise RunStop(stopped.reason, str(stopped))
+        return _Call(self.role, self.meter, self.price, self.embedded)
 
     def _failed(self, call: _Call, error: Exception) -> None:
         if call.open:

@@ -1,0 +1,145 @@
+"""Runs the optimizers of a plan: watches the candidates they score, keeps the best, sends their output to the log."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from dspytrack.errors import RunStop
+from dspytrack.optimization import optimizers
+from dspytrack.optimization.evaluation import evaluate
+from dspytrack.optimization.plan import NO_LIMIT, Plan
+from dspytrack.result import Candidate
+
+OnCandidate = Callable[[Candidate], None]
+
+
+@dataclass
+class Found:
+    """What a search ended with: a program, which optimizer made it, and why it ended early, if it did."""
+
+    program: dspy.Module
+    optimizer: str | None
+    stopped: RunStop | None = None
+
+
+class CandidateWatch(BaseCallback):  # type: ignore[misc]
+    """Sees each program an optimizer evaluates; remembers the best of those scored on the whole set."""
+
+    def __init__(self, whole: int, on_candidate: OnCandidate) -> None:
+        self.optimizer = ""
+        self.best: tuple[float, dspy.Module, str] | None = None
+        self._whole, self._on_candidate = whole, on_candidate
+        self._open: dict[str, tuple[Any, int]] = {}
+        self._steps = 0
+        self._lock = threading.Lock()  # protects the table of open evaluations and the count of steps
+
+    def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Note which program is being evaluated on how many examples."""
+        devset = inputs.get("devset") or instance.devset
+        with self._lock:
+            self._open[call_id] = (inputs.get("program"), len(devset))
+
+    def on_evaluate_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
+        """Record the candidate's score, a fraction."""
+        with self._lock:
+            program, size = self._open.pop(call_id, (None, 0))
+        if exception is None and outputs is not None:
+            self.scored(float(outputs.score) / 100, program if size >= self._whole else None)
+
+    def scored(self, score: float, program: dspy.Module | None) -> None:
+        """Record one candidate; `program` where it may count as the best so far."""
+        with self._lock:
+            self._steps += 1
+            step = self._steps
+            if program is not None and (self.best is None or score > self.best[0]):
+                self.best = (score, program.deepcopy(), self.optimizer)
+        self._on_candidate(Candidate(step=step, optimizer=self.optimizer, score=score))
+
+
+def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
+    """Run every optimizer of the plan; of several results the best by validation score is taken.
+
+    A reached budget ends the search with the best candidate so far (the baseline where there is none).
+
+    Raises:
+        RunStop: where the run was interrupted or its LM cannot be reached.
+    """
+    watch = CandidateWatch(len(plan.parts.val) or len(plan.parts.train), on_candidate)
+    results: list[Found] = []
+    try:
+        for one in plan.optimizers:
+            watch.optimizer = one.name
+            results.append(_in_thread(lambda one=one: _run_one(plan, one, watch, log_file)))  # type: ignore[misc]
+        return _choose(plan, results)
+    except RunStop as stop:
+        if stop.reason != "budget":
+            raise
+        best = watch.best
+        return Found(plan.program, None, stop) if best is None else Found(best[1], best[2], stop)
+
+
+def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch, log_file: Path) -> Found:
+    context = {"callbacks": [watch], "max_errors": NO_LIMIT, "lm": plan.lms["task"], "adapter": plan.adapter}
+    with logged(log_file), dspy.context(**context):
+        program = optimizers.run(one, plan.program, plan.supplies())
+    if not one.row.evaluates:
+        for score in optimizers.scored_candidates(program):
+            watch.scored(score, None)
+    return Found(program, one.name)
+
+
+def _choose(plan: Plan, results: list[Found]) -> Found:
+    """The best by mean validation score (train where there is no val part); one result needs no contest."""
+    if len(results) == 1:
+        return results[0]
+    items = plan.parts.val or plan.parts.train
+    request = plan.request
+    scores = []
+    for found in results:
+        with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
+            rows = evaluate(
+                found.program,
+                items,
+                request.dataset.inputs,
+                plan.metric,
+                num_threads=request.evaluation.num_threads,
+            )
+        known = [row.score for row in rows if row.score is not None]
+        scores.append(sum(known) / len(known) if known else float("-inf"))
+    return results[max(range(len(results)), key=lambda index: scores[index])]
+
+
+def _in_thread(work: Callable[[], Found]) -> Found:
+    """Run in a thread of its own: DSPy takes over Ctrl-C where it runs in the main one."""
+    outcome: list[Found] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
+            failure.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+@contextmanager
+def logged(log_file: Path) -> Iterator[None]:
+    """What is printed inside goes to the run's log."""
+    with log_file.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        yield

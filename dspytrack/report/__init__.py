@@ -1,0 +1,1 @@
+"""A record -> pages a person reads."""
