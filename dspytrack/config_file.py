@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,14 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
+
+
+@contextmanager
+def located(path: Path) -> Iterator[None]:
+    """Give a ConfigError raised inside that names only a key its file and line."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.file is not None or error.key is None:
+            raise
+        raise ConfigError(error.message, file=path, line=line_of(path, error.key), key=error.key) from error

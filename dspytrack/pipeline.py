@@ -365,7 +365,7 @@ def _unknown(before: PerformanceMetrics, after: PerformanceMetrics) -> dict[str,
 def _targets(request: OptimizationRequest, found: PerformanceMetrics) -> dict[str, bool]:
     from dspytrack.result import HIGHER_IS_BETTER
 
-    reached = {}
+    reached: dict[str, bool] = {}
     for one in request.objectives:
         value = getattr(found, one.metric)
         if one.target_value is not None and value is not None:

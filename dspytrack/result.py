@@ -144,11 +144,19 @@ def _comparison_metrics(c: Comparison) -> dict[str, float | None]:
         "quality_improvement": c.quality_improvement,
         "improvement_percentage": c.improvement_percentage,
         "statistical_significance": c.p_value,
-        "improvement_ci_low": c.interval_low,
-        "improvement_ci_high": c.interval_high,
+        "quality_improvement_ci_low": c.interval_low,
+        "quality_improvement_ci_high": c.interval_high,
         "detectable_effect": c.detectable_effect,
         "test_examples": c.examples,
         "left_out_examples": c.left_out,
         "baseline_failed_calls": c.failed_baseline,
         "optimized_failed_calls": c.failed_optimized,
     }
+
+
+METRIC_NAMES = tuple(
+    [f"{side}_{name}" for side in ("baseline", "optimized") for name in PerformanceMetrics.model_fields]
+    + ["success_rate_improvement", "cost_reduction", "latency_reduction_ms", "quality_improvement"]
+    + ["improvement_percentage", "statistical_significance", "iterations", "duration_seconds"]
+)
+"""The metrics of the design's table, to the letter."""

@@ -32,7 +32,8 @@ class Row:
 
     `takes` and `compiles` map its constructor's and compile's arguments to what the run supplies (see `supplies`);
     `defaults` computes parameters from the run where DSPy's own default would fail; `estimate` gives the least and
-    the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate.
+    the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate; `fault` says what
+    is wrong with values that would fail only in the middle of a search.
     """
 
     class_name: str
@@ -41,6 +42,7 @@ class Row:
     defaults: Callable[[Sizes, Mapping[str, Any]], dict[str, Any]] = lambda sizes, params: {}
     estimate: Estimate = lambda sizes, params: None
     evaluates: bool = True
+    fault: Callable[[Sizes, Mapping[str, Any]], str | None] = lambda sizes, params: None
 
 
 def _random_search_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
@@ -48,6 +50,22 @@ def _random_search_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, 
     scored = candidates * (sizes.val or sizes.train)
     boots = (candidates - 2) * sizes.train if params.get("max_bootstrapped_demos", 4) else 0
     return scored, scored + boots
+
+
+def _random_search_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
+    if params.get("max_bootstrapped_demos", 4) < 1:
+        return "max_bootstrapped_demos must be 1 or more: it draws a number between 1 and that"
+    return None
+
+
+def _copro_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
+    return "breadth must be 2 or more" if params.get("breadth", 10) < 2 else None
+
+
+def _simba_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
+    if params["bsize"] > sizes.train:
+        return f"bsize {params['bsize']} needs as many train examples, there are {sizes.train}"
+    return None
 
 
 def _copro_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
@@ -111,12 +129,14 @@ OPTIMIZERS: dict[str, Row] = {
         takes=_PLAIN | _TEACHER | _THREADS,
         compiles=_PARTS,
         estimate=_random_search_calls,
+        fault=_random_search_fault,
     ),
     "copro": Row(
         "COPRO",
         takes=_PLAIN | {"prompt_model": "prompt_lm"},
         compiles={"trainset": "trainset", "eval_kwargs": "eval_kwargs"},
         estimate=_copro_calls,
+        fault=_copro_fault,
     ),
     "miprov2": Row(
         "MIPROv2",
@@ -140,6 +160,7 @@ OPTIMIZERS: dict[str, Row] = {
         compiles={"trainset": "trainset", "seed": "seed"},
         defaults=_simba_defaults,
         estimate=_simba_calls,
+        fault=_simba_fault,
         evaluates=False,
     ),
 }
@@ -182,10 +203,9 @@ def prepare(spec: Optimizer, sizes: Sizes, key: str) -> Prepared:
             why = "is supplied by the run" if supplied else "is no parameter of it"
             near = did_you_mean(name, own[0] | own[1])
             raise ConfigError(f"`{name}` {why} ({spec.name}).{near}", key=f"{key}.params.{name}")
-    if spec.name == "simba" and params["bsize"] > sizes.train:
-        raise ConfigError(
-            f"bsize {params['bsize']} needs as many train examples, there are {sizes.train}", key=f"{key}.params.bsize"
-        )
+    fault = row.fault(sizes, params)
+    if fault is not None:
+        raise ConfigError(fault, key=f"{key}.params")
     constructor = {name: value for name, value in params.items() if name in own[0]}
     return Prepared(spec.name, row, constructor, {k: v for k, v in params.items() if k not in constructor})
 

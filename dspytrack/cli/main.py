@@ -1,0 +1,80 @@
+"""The `dspytrack` command: puts the command groups together and turns errors into a sentence and an exit code.
+
+Nothing here imports dspy or mlflow: each command imports its core when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from dspytrack import __version__
+from dspytrack.cli import model, optimize, runs
+from dspytrack.errors import DspytrackError
+
+app = typer.Typer(
+    name="dspytrack",
+    help="Tracked DSPy optimization runs: any optimizer, an honest test, MLflow, exit codes for CI.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("optimize")(optimize.optimize)
+app.add_typer(runs.app, name="runs")
+app.add_typer(model.app, name="model")
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"dspytrack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the config file."""
+    import json
+
+    from dspytrack.request import OptimizationRequest
+
+    typer.echo(json.dumps(OptimizationRequest.model_json_schema(by_alias=True), indent=2))
+
+
+def main() -> None:
+    """Run the command line; the one place where an error becomes a line on stderr and an exit code."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        typer.echo("interrupted", err=True)
+        code = 130
+    except DspytrackError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"error: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,43 @@
+"""`dspytrack optimize`: parse, run the pipeline, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
+
+
+def optimize(
+    config: Annotated[Path, typer.Argument(help="The config file.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as seed=1.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, call no LM.")] = False,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Keep the record, send nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
+    env_file: Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")] = None,
+) -> None:
+    """Optimize a DSPy program: a tracked, honestly tested run."""
+    from dspytrack.cli.progress import watching
+    from dspytrack.cli.show_result import print_plan, print_result
+    from dspytrack.config_file import load_request, located
+
+    request = load_request(config, settings or ())
+    with located(config):
+        if dry_run:
+            from dspytrack.optimization.plan import make_plan
+
+            print_plan(make_plan(request), as_json)
+            return
+        from dspytrack.pipeline import OptimizationPipeline
+        from dspytrack.tracking.config import MLflowConfig
+
+        mlflow_config = None if no_tracking else MLflowConfig.load(env_file) if env_file else MLflowConfig.load()
+        with watching(sys.stderr) as progress:
+            result = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress).run(request)
+    print_result(result, as_json)
+    raise typer.Exit(EXIT_CODES[result.status])

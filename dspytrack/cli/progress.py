@@ -1,0 +1,97 @@
+"""The live view of a run on a terminal; a line for each phase where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from dspytrack.optimization.plan import Plan
+    from dspytrack.optimization.record import Record
+    from dspytrack.result import Candidate, Row
+
+
+class LiveView:
+    """Draws phase, examples done, best validation score, calls, tokens, cost, elapsed and remaining time."""
+
+    def __init__(self, console: Console, bars: Progress) -> None:
+        self._console, self._bars = console, bars
+        self._plan: Plan | None = None
+        self._task: TaskID | None = None
+        self._best: float | None = None
+
+    def started(self, record: Record, plan: Plan) -> None:
+        """Say where the run is kept."""
+        self._plan = plan
+        sizes = ", ".join(f"{len(getattr(plan.parts, name))} {name}" for name in ("train", "val", "test"))
+        self._console.print(f"record {record.folder} · {sizes}", highlight=False)
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Begin a bar."""
+        if self._task is not None:
+            self._bars.update(self._task, details=self._details())
+            self._bars.stop_task(self._task)
+        if not self._console.is_terminal:
+            self._console.print(f"{name}{f': {total} examples' if total else ''}")
+        self._task = self._bars.add_task(name, total=total, details="")
+
+    def row(self, row: Row) -> None:
+        """One example done."""
+        self._update(advance=1)
+
+    def candidate(self, candidate: Candidate) -> None:
+        """One candidate scored."""
+        self._best = candidate.score if self._best is None else max(self._best, candidate.score)
+        if not self._console.is_terminal:
+            self._console.print(f"candidate {candidate.step}: {candidate.score:.1%} (best {self._best:.1%})")
+        self._update(advance=1)
+
+    def note(self, message: str) -> None:
+        """A line above the bars."""
+        self._console.print(f"note: {message}", markup=False, highlight=False)
+
+    def _update(self, advance: int) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, advance=advance, details=self._details())
+
+    def _details(self) -> str:
+        if self._plan is None:
+            return ""
+        used = self._plan.meter.total
+        cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
+        best = "" if self._best is None else f"best {self._best:.1%} · "
+        return f"{best}{used.calls} calls · {used.prompt_tokens + used.completion_tokens:,} tokens · {cost}"
+
+
+@contextmanager
+def watching(stream: TextIO) -> Iterator[LiveView]:
+    """A live view on a stream for as long as the block lasts."""
+    console = Console(file=stream)
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[details]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bars:
+        yield LiveView(console, bars)

@@ -1,0 +1,106 @@
+"""Prints a plan and a result: a table for people, one JSON document for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dspytrack.result import Comparison, OptimizationResult
+
+if TYPE_CHECKING:
+    from dspytrack.optimization.plan import Plan
+
+_ROWS = (
+    ("success rate", "success_rate", "success_rate_improvement", "{:.1%}", "{:+.1%}"),
+    ("quality score", "quality_score", "quality_improvement", "{:.3f}", "{:+.3f}"),
+    ("cost a task", "avg_cost", "cost_reduction", "${:.6f}", "${:+.6f}"),
+    ("latency", "avg_latency_ms", "latency_reduction_ms", "{:.0f} ms", "{:+.0f} ms"),
+)
+_COLOURS = {"better": "green", "worse": "red"}
+
+
+def result_document(result: OptimizationResult) -> dict[str, Any]:
+    """The JSON document of `optimize --json`: each metric by its name at the top level, unknown ones null."""
+    from dspytrack.result import METRIC_NAMES
+
+    data = result.model_dump(mode="json", exclude={"candidates", "comparison", "usage"})
+    known = result.metrics()
+    comparison = result.comparison.model_dump(mode="json") if result.comparison else None
+    usage = {role: use.model_dump() for role, use in result.usage.items()}
+    return data | {name: known.get(name) for name in METRIC_NAMES} | known | {"comparison": comparison, "usage": usage}
+
+
+def print_result(result: OptimizationResult, as_json: bool) -> None:
+    """Show how a run ended and what to type next."""
+    if as_json:
+        typer.echo(json.dumps(result_document(result), indent=2))
+        return
+    console = Console(highlight=False)
+    if result.comparison is not None:
+        console.print(_comparison_table(result.comparison))
+    word = result.verdict or result.status
+    colour = _COLOURS.get(word, "yellow")
+    console.print(f"[bold {colour}]{word}[/]: {result.reason}")
+    c = result.comparison
+    if c is not None and c.improvement_percentage is not None:
+        known = c.interval_low is not None
+        interval = f", score difference {c.interval_low:+.3f} to {c.interval_high:+.3f}" if known else ""
+        console.print(f"improvement {c.improvement_percentage:+.1%}{interval}")
+    console.print(_cost_line(result))
+    for name, why in result.unknown.items():
+        console.print(f"{name} is unknown: {why}")
+    _print_next(console, result)
+
+
+def _comparison_table(c: Comparison) -> Table:
+    table = Table(title=f"{c.examples} test examples, {c.left_out} left out", title_justify="left")
+    for name in ("", "baseline", "optimized", "better by"):
+        table.add_column(name, justify="left" if not name else "right")
+    for label, name, difference, form, signed in _ROWS:
+        values = getattr(c.baseline, name), getattr(c.optimized, name)
+        change = getattr(c, difference)
+        cells = ["unknown" if value is None else form.format(value) for value in values]
+        shown = "unknown" if change is None else signed.format(change)
+        table.add_row(label, *cells, shown.replace("$+", "+$").replace("$-", "-$"))
+    return table
+
+
+def _cost_line(result: OptimizationResult) -> str:
+    metrics = result.metrics()
+    cost = metrics.get("total_cost_usd")
+    shown = "cost unknown" if cost is None else f"${cost:.4f}"
+    calls = int(metrics.get("total_lm_calls", 0))
+    return f"{calls} LM calls, {shown}, {result.iterations} candidates, {result.duration_seconds:.0f} s"
+
+
+def _print_next(console: Console, result: OptimizationResult) -> None:
+    console.print(f"record {result.record}")
+    if result.mlflow_run_id:
+        console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}")
+        console.print(f"next: dspytrack runs show {result.mlflow_run_id}")
+        console.print(f"      dspytrack model pull {result.mlflow_run_id} -o model/")
+    elif result.tracking_error:
+        console.print(f"not yet in MLflow: {result.tracking_error}")
+
+
+def print_plan(plan: Plan, as_json: bool) -> None:
+    """Show what a run would do."""
+    phases = [{"phase": one.phase, "least_calls": one.least, "most_calls": one.most} for one in plan.calls()]
+    parts = {name: len(getattr(plan.parts, name)) for name in ("train", "val", "test")}
+    if as_json:
+        typer.echo(json.dumps({"examples": parts, "fingerprint": plan.parts.fingerprint, "phases": phases}, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
+    table = Table("phase", "LM calls expected")
+    for one in plan.calls():
+        if one.least is None or one.most is None:
+            table.add_row(one.phase, "not known beforehand")
+        else:
+            table.add_row(one.phase, f"{one.least:,}" if one.least == one.most else f"{one.least:,} to {one.most:,}")
+    console.print(table)
+    console.print("nothing was called; leave out --dry-run to start")

@@ -1,0 +1,86 @@
+"""MLflowConfig: where runs are tracked, from `.env.mlflow` and the environment (which wins)."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict
+
+from dspytrack.errors import UsageError
+
+ENV_FILE = Path(".env.mlflow")
+_SCHEMES = r"(https?|sqlite|postgresql(\+\w+)?|mysql(\+\w+)?|mssql(\+\w+)?|databricks(-uc)?|uc)"
+_FIELDS = {
+    "tracking_uri": "MLFLOW_TRACKING_URI",
+    "experiment_name": "MLFLOW_EXPERIMENT_NAME",
+    "artifact_location": "MLFLOW_ARTIFACT_LOCATION",
+    "registry_uri": "MLFLOW_REGISTRY_URI",
+}
+
+
+class MLflowConfig(BaseModel):
+    """Addresses of the tracking server, its experiment, artifacts and model registry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tracking_uri: str = "http://localhost:5000"
+    experiment_name: str = "dspy-optimization"
+    artifact_location: str | None = None
+    registry_uri: str | None = None
+
+    @classmethod
+    def load(cls, env_file: Path | None = None) -> MLflowConfig:
+        """Read an env file, then the environment.
+
+        What else the file holds (logins, AWS settings) is put into the environment where it is not set there. A
+        relative `sqlite:///` path in the file starts at the file's folder.
+
+        Raises:
+            UsageError: where a named file is missing or the tracking address is none.
+        """
+        path = env_file or ENV_FILE
+        if env_file is not None and not env_file.is_file():
+            raise UsageError(
+                f"{env_file}: no such file; expected lines such as MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
+            )
+        written = {k: v for k, v in dotenv_values(path).items() if v} if path.is_file() else {}
+        for name, value in written.items():
+            if name not in _FIELDS.values():
+                os.environ.setdefault(name, value)
+        values = {}
+        for field, name in _FIELDS.items():
+            if os.environ.get(name):
+                values[field] = os.environ[name]
+            elif name in written:
+                values[field] = _beside(written[name], path.resolve().parent)
+        config = cls(**values)
+        _check(config.tracking_uri, "MLFLOW_TRACKING_URI")
+        if config.registry_uri is not None:
+            _check(config.registry_uri, "MLFLOW_REGISTRY_URI")
+        return config
+
+    @property
+    def shown(self) -> str:
+        """The tracking address without its password."""
+        return masked(self.tracking_uri)
+
+
+def masked(uri: str) -> str:
+    """An address with its password hidden."""
+    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", uri)
+
+
+def _beside(uri: str, folder: Path) -> str:
+    found = re.fullmatch(r"sqlite:///([^/].*)", uri)
+    return f"sqlite:///{folder / found.group(1)}" if found and found.group(1) != ":memory:" else uri
+
+
+def _check(uri: str, name: str) -> None:
+    if re.match(rf"{_SCHEMES}://?\S+|databricks$", uri):
+        return
+    raise UsageError(
+        f"{name}: expected an address such as http://localhost:5000 or sqlite:///mlflow.db, not `{masked(uri)}`"
+    )

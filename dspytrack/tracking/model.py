@@ -1,0 +1,134 @@
+"""A program packed as files and unpacked safely: the JSON state is what is loaded, checksums first, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import UsageError
+
+if TYPE_CHECKING:
+    import dspy
+
+NAME = "optimized_model"
+SPEC_FILE = "program.json"
+
+
+def pack(
+    program: dspy.Module, folder: Path, name: str, metadata: Mapping[str, Any], program_spec: Mapping[str, Any]
+) -> None:
+    """Write a program as `<name>.json` (its state), `<name>.pkl`, `program.json` and `<name>_metadata.json`.
+
+    The pickle is for programs that expect one; dspytrack never loads it. LMs are left out: they hold keys.
+
+    Args:
+        program: what to pack.
+        folder: where to; made where it is missing.
+        name: of the files.
+        metadata: facts of the run; checksums are added.
+        program_spec: the request's `program`, `lm` and `inputs`, enough to build the program again.
+    """
+    import cloudpickle
+
+    folder.mkdir(parents=True, exist_ok=True)
+    bare = program.deepcopy()
+    bare.set_lm(None)
+    files = [f"{name}.json", SPEC_FILE]
+    _write(folder / files[0], bare.dump_state(json_mode=True))
+    _write(folder / SPEC_FILE, program_spec)
+    notes = dict(metadata)
+    try:
+        (folder / f"{name}.pkl").write_bytes(cloudpickle.dumps(bare))
+        files.append(f"{name}.pkl")
+    except (TypeError, AttributeError, cloudpickle.pickle.PicklingError) as error:
+        notes["no_pickle"] = f"this program cannot be pickled: {error}"
+    notes["sha256"] = {one: _sha256(folder / one) for one in files}
+    _write(folder / f"{name}_metadata.json", notes)
+
+
+def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> dspy.Module:
+    """The program in a folder, checksums verified before anything is parsed.
+
+    Args:
+        folder: as packed or pulled.
+        base_dir: where an imported program's module is found; the working folder by default.
+        name: of the files.
+
+    Raises:
+        UsageError: where a file is missing or is not what was packed.
+    """
+    from dspytrack.optimization.program import build_program
+    from dspytrack.request import Program
+
+    folder = Path(folder)
+    verify(folder, name)
+    program = build_program(Program.model_validate(spec_of(folder)["program"]), base_dir or Path.cwd())
+    program.load_state(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    return program
+
+
+def verify(folder: Path, name: str = NAME) -> dict[str, Any]:
+    """The metadata of a packed program whose files are those that were packed (the pickle may be absent).
+
+    Raises:
+        UsageError: naming the file that is missing or differs.
+    """
+    path = folder / f"{name}_metadata.json"
+    if not path.is_file():
+        raise UsageError(f"{folder}: no {path.name}; expected a folder written by `dspytrack model pull`")
+    metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    sums = metadata.get("sha256") or {}
+    for one in (f"{name}.json", SPEC_FILE):
+        if one not in sums:
+            raise UsageError(f"{path}: holds no checksum of {one}; it is not loaded")
+    for one, expected in sums.items():
+        if not (folder / one).is_file():
+            if one.endswith(".pkl"):
+                continue
+            raise UsageError(f"{folder / one}: missing")
+        if _sha256(folder / one) != expected:
+            raise UsageError(f"{folder / one}: its sha256 is not the one in the metadata; it is not loaded")
+    return metadata
+
+
+def spec_of(folder: Path) -> dict[str, Any]:
+    """program.json of a packed program."""
+    found: dict[str, Any] = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+    return found
+
+
+def predict(folder: Path, rows: Iterable[Mapping[str, Any]], base_dir: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Run a packed program on rows; a row that fails gives {"error": …}.
+
+    Raises:
+        UsageError: where the folder does not verify or the LM cannot be built.
+    """
+    import dspy
+
+    from dspytrack.optimization.lm import adapter_for, build_lm
+    from dspytrack.request import LM
+
+    program = load(folder, base_dir)
+    spec = spec_of(folder)
+    lm_spec = LM.model_validate(spec["lm"])
+    with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
+        for row in rows:
+            try:
+                found = program(**{name: row[name] for name in spec["inputs"]})
+            except KeyError as error:
+                yield {"error": f"the row has no {error}"}
+            except Exception as error:  # noqa: BLE001 - one row's failure is that row's answer
+                yield {"error": f"{type(error).__name__}: {error}"}
+            else:
+                yield dict(found.toDict())
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

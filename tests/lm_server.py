@@ -1,0 +1,114 @@
+"""An OpenAI-compatible HTTP server of the tests' own: seeded answers, counted responses, faults on demand.
+
+It answers by the last user message: where the prompt shows labelled demos it classifies by word, without them it
+says "positive" to everything, so demos really help. Chat and JSON adapters are both understood.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = Callable[[dict[str, Any]], str]
+
+
+@dataclass
+class LMServer:
+    """What the server did and is to do: `faults` are HTTP codes (or "hang", "garbage") for the next requests."""
+
+    answer: Answer
+    api_base: str = ""
+    billed: int = 0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[int | str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_fault(self) -> int | str | None:
+        """The fault of this request, if one is due."""
+        with self.lock:
+            return self.faults.pop(0) if self.faults else None
+
+
+def classify(body: dict[str, Any]) -> str:
+    """The seeded behaviour: with demos it knows the words, without them it says positive."""
+    messages = body["messages"]
+    outputs = re.findall(r"\[\[ ## (\w+) ## \]\]", str(messages[-1]["content"]).split("Respond with")[-1])
+    text = str(messages[-1]["content"])
+    shown = re.search(r"\[\[ ## text ## \]\]\s*(.+?)\n", text + "\n")
+    words = shown.group(1).lower() if shown else text.lower()
+    demos = sum(message["role"] == "assistant" for message in messages)
+    label = "negative" if demos and re.search(r"bad|awful|broken|slow|rude", words) else "positive"
+    fields = [name for name in outputs if name != "completed"] or ["label"]
+    values = {name: label if name == "label" else f"Name the mood of the text: {name}." for name in fields}
+    return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in values.items()) + "\n\n[[ ## completed ## ]]"
+
+
+def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            fault = server.next_fault()
+            if fault == "hang":
+                time.sleep(30)
+                return
+            if isinstance(fault, int):
+                self._send(fault, {"error": {"message": f"played fault {fault}", "type": "fault", "code": fault}})
+                return
+            content = "no format at all" if fault == "garbage" else server.answer(body)
+            with server.lock:
+                server.billed += 1
+                server.requests.append(body)
+            tokens = sum(len(str(m["content"]).split()) for m in body["messages"])
+            out = len(content.split())
+            self._send(
+                200,
+                {
+                    "id": "x",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": body["model"],
+                    "choices": [
+                        {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+                        for i in range(body.get("n") or 1)
+                    ],
+                    "usage": {"prompt_tokens": tokens, "completion_tokens": out, "total_tokens": tokens + out},
+                },
+            )
+
+        def _send(self, code: int, document: dict[str, Any]) -> None:
+            data = json.dumps(document).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep the tests' output clean."""
+
+    return Handler
+
+
+@contextmanager
+def lm_server(answer: Answer = classify) -> Iterator[LMServer]:
+    """A server on loopback for as long as the block lasts."""
+    server = LMServer(answer)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
+    http.daemon_threads = True
+    server.api_base = f"http://127.0.0.1:{http.server_address[1]}/v1"
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()

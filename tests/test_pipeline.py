@@ -1,0 +1,71 @@
+"""Whole runs against the LM server."""
+
+from pathlib import Path
+
+import pytest
+
+from dspytrack.pipeline import OptimizationPipeline
+from tests.lm_server import lm_server
+from tests.runs import request, rows
+
+OPTIMIZERS = {
+    "labeled_few_shot": {"k": 4},
+    "bootstrap_few_shot": {"max_bootstrapped_demos": 2, "max_labeled_demos": 4},
+    "bootstrap_random_search": {"num_candidate_programs": 3, "max_bootstrapped_demos": 1, "max_labeled_demos": 4},
+    "copro": {"breadth": 2, "depth": 1},
+    "miprov2": {"num_candidates": 2, "num_trials": 2, "max_bootstrapped_demos": 1, "max_labeled_demos": 2},
+    "gepa": {"max_metric_calls": 40},
+    "simba": {"bsize": 8, "max_steps": 1, "num_candidates": 2, "max_demos": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_runs_end_to_end_with_one_metric(name: str, tmp_path: Path) -> None:
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        optimizer = {"name": name, "params": OPTIMIZERS[name]}
+        result = pipeline.run(request(server.api_base, tmp_path, optimizer=optimizer), training_data=rows(60))
+        assert result.status == "completed", result.error
+        assert result.comparison is not None
+        assert result.comparison.baseline.success_rate == 0.5
+        assert result.metrics()["total_lm_calls"] == server.billed
+        assert (Path(result.record) / "artifacts/models/optimized_model.json").is_file()
+
+
+def test_demos_make_this_task_better_and_the_verdict_says_so(tmp_path: Path) -> None:
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
+    assert result.verdict == "better"
+    comparison = result.comparison
+    assert comparison is not None and comparison.optimized.success_rate == 1.0
+    assert comparison.improvement_percentage == pytest.approx(1.0)
+    assert comparison.p_value == pytest.approx(2 * 0.5**12)
+    assert comparison.baseline.avg_cost is not None and comparison.baseline.avg_cost > 0
+
+
+def test_a_failed_call_is_missing_data_not_a_zero(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [400, 400]
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
+    comparison = result.comparison
+    assert comparison is not None
+    assert (comparison.failed_baseline, comparison.left_out, comparison.examples) == (2, 2, 22)
+
+
+def test_a_call_cap_ends_the_search_and_the_best_so_far_is_tested(tmp_path: Path) -> None:
+    optimizer = {"name": "bootstrap_random_search", "params": {"max_bootstrapped_demos": 1, "max_labeled_demos": 4}}
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        asked = request(server.api_base, tmp_path, optimizer=optimizer, constraints={"max_lm_calls": 90})
+        result = pipeline.run(asked, training_data=rows(60))
+    assert result.status == "budget_reached"
+    assert server.billed <= 90
+    assert result.comparison is not None and result.comparison.examples == 24
