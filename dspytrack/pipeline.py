@@ -249,7 +249,7 @@ class OptimizationPipeline:
         from dspytrack.tracking import sync
 
         try:
-            return sync.begin(record, self._mlflow())
+            return str(sync.begin(record, self._mlflow()))
         except UnreachableError as error:
             self._progress.note(f"not in MLflow: {error}; the run goes on in {record.folder}")
             return None

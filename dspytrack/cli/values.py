@@ -1,0 +1,20 @@
+"""How a metric's value is printed, by its name: fractions as %, USD, ms, seconds."""
+
+from __future__ import annotations
+
+import re
+
+
+def format_value(name: str, value: float | None) -> str:
+    """A value with its unit; empty where it is unknown."""
+    if value is None:
+        return ""
+    if re.search(r"latency.*_ms$|latency_reduction", name):
+        return f"{value:.0f} ms"
+    if re.search(r"cost", name):
+        return f"${value:.6f}"
+    if name.endswith("seconds"):
+        return f"{value:.1f} s"
+    if re.search(r"success_rate|improvement_percentage", name):
+        return f"{value:.1%}"
+    return f"{value:.4g}"

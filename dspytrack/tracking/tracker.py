@@ -1,0 +1,142 @@
+"""MLflowTracker: the door through which runs and models are read back from MLflow."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import NotFoundError, UsageError, did_you_mean
+from dspytrack.tracking.client import connected
+from dspytrack.tracking.config import MLflowConfig
+
+if TYPE_CHECKING:
+    import dspy
+    from mlflow.entities import Run
+
+_DOWN = re.compile(r"(cost|latency|significance|duration|iterations|calls|tokens|error)")
+DONE = ("completed", "budget_reached")
+
+
+def better_direction(metric: str) -> str:
+    """ "ASC" where less of a metric is better (cost, latency, p-value), else "DESC"."""
+    return "ASC" if _DOWN.search(metric) and not re.search(r"(improvement|reduction)", metric) else "DESC"
+
+
+class MLflowTracker:
+    """Reads runs and models of one experiment."""
+
+    def __init__(self, config: MLflowConfig | None = None) -> None:
+        self.config = config or MLflowConfig.load()
+
+    def search(self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None) -> list[Run]:
+        """Runs of the experiment, newest first unless ordered; none where the experiment is not there yet.
+
+        Raises:
+            UsageError: where MLflow refuses the filter.
+            UnreachableError: where the store does not answer.
+        """
+        with connected(self.config) as client:
+            experiment = client.get_experiment_by_name(self.config.experiment_name)
+            if experiment is None:
+                return []
+            found: list[Run] = []
+            token = None
+            while len(found) < max_results:
+                size = min(max_results - len(found), 1000)
+                ids = [experiment.experiment_id]
+                page = client.search_runs(ids, filter_string, max_results=size, order_by=order_by, page_token=token)
+                found.extend(page)
+                token = page.token
+                if not token:
+                    break
+            return found
+
+    def best(
+        self,
+        metric: str = "improvement_percentage",
+        order: str | None = None,
+        filter_string: str = "",
+        significant: bool = False,
+    ) -> Run:
+        """The best finished run by a metric; runs that are unfinished, failed, deleted or NaN never win.
+
+        Raises:
+            UsageError: for a metric that no run has, with the nearest name.
+            NotFoundError: where no run qualifies.
+        """
+        runs = self.search(filter_string, 1_000_000)
+        known = {name for run in runs for name in run.data.metrics}
+        if known and metric not in known:
+            raise UsageError(f"no run has a metric `{metric}`.{did_you_mean(metric, known)}")
+        fit = [run for run in runs if _qualifies(run, metric, significant)]
+        if not fit:
+            raise NotFoundError(f"no finished run has {metric}{' and is significant' if significant else ''}")
+        up = (order or better_direction(metric)).upper() == "DESC"
+        return (max if up else min)(fit, key=lambda run: run.data.metrics[metric])
+
+    def get(self, run_id: str) -> Run:
+        """One run by its id, or `best`.
+
+        Raises:
+            UsageError: where there is no such run.
+        """
+        if run_id == "best":
+            return self.best()
+        with connected(self.config) as client:
+            return client.get_run(run_id)
+
+    def pull(self, ref: str, out: Path) -> Path:
+        """Download a run's model into a folder, verified and without its pickle.
+
+        Raises:
+            UsageError: where the folder is not empty or a file is not what was packed.
+        """
+        from dspytrack.tracking.model import NAME, verify
+
+        if out.exists() and any(out.iterdir()):
+            raise UsageError(f"{out} is not empty; choose another folder")
+        run_id = self.get(ref).info.run_id
+        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
+            got = Path(client.download_artifacts(run_id, "models", folder))
+            verify(got)
+            out.mkdir(parents=True, exist_ok=True)
+            for file in got.iterdir():
+                if file.suffix != ".pkl":
+                    (out / file.name).write_bytes(file.read_bytes())
+        verify(out, NAME)
+        lines = ("```python", "from dspytrack.tracking.model import load", f'program = load("{out.name}")', "```")
+        (out / "README.md").write_text("\n".join([f"The program of run {run_id}.", "", *lines, ""]), encoding="utf-8")
+        return out
+
+    async def search_runs(
+        self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None
+    ) -> list[Run]:
+        """As `search`, awaited."""
+        return await asyncio.to_thread(self.search, filter_string, max_results, order_by)
+
+    async def get_best_run(self, metric: str = "improvement_percentage", order_by: str | None = None) -> Run:
+        """As `best`, awaited; `order_by` is "ASC" or "DESC"."""
+        return await asyncio.to_thread(self.best, metric, order_by)
+
+    async def load_model_artifact(self, run_id: str, artifact_name: str = "optimized_model") -> dspy.Module:
+        """The program of a run, from its JSON state."""
+        return await asyncio.to_thread(self._load, run_id, artifact_name)
+
+    def _load(self, run_id: str, name: str) -> dspy.Module:
+        from dspytrack.tracking.model import load
+
+        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
+            return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
+
+
+def _qualifies(run: Run, metric: str, significant: bool) -> bool:
+    value: Any = run.data.metrics.get(metric)
+    if value is None or not math.isfinite(value) or run.info.status != "FINISHED":
+        return False
+    if run.data.tags.get("status", DONE[0]) not in DONE:
+        return False
+    return not significant or run.data.metrics.get("statistical_significance", 1.0) < 0.05
