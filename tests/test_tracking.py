@@ -1,0 +1,73 @@
+"""A run in a real MLflow store (sqlite), read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.pipeline import OptimizationPipeline
+from dspytrack.result import METRIC_NAMES
+from dspytrack.tracking import MLflowConfig, MLflowTracker
+from dspytrack.tracking.model import load
+from tests.lm_server import lm_server
+from tests.runs import request, rows
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MLflowConfig, str]:
+    """One tracked run."""
+    folder = tmp_path_factory.mktemp("tracked")
+    config = MLflowConfig(tracking_uri=f"sqlite:///{folder}/m.db", artifact_location=str(folder / "artifacts"))
+    with pytest.MonkeyPatch.context() as patch, lm_server() as server:
+        patch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+        pipeline = OptimizationPipeline(config, runs_dir=folder / "runs")
+        result = pipeline.run(request(server.api_base, folder), training_data=rows(60))
+    assert result.mlflow_run_id is not None, result.tracking_error
+    return config, result.mlflow_run_id
+
+
+def test_a_run_is_read_back_with_every_metric_and_artifact(tracked: tuple[MLflowConfig, str]) -> None:
+    config, run_id = tracked
+    client = mlflow.MlflowClient(config.tracking_uri)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert set(METRIC_NAMES) <= set(run.data.metrics)
+    assert run.data.tags["verdict"] == "better"
+    assert run.data.params["lm.model"] == "openai/gpt-4o-mini"
+    found = {item.path for item in client.list_artifacts(run_id)}
+    found |= {item.path for item in client.list_artifacts(run_id, "models")}
+    assert found >= {
+        "training_data.json",
+        "key_improvements.txt",
+        "algorithm_parameters.json",
+        "config.yaml",
+        "evaluation.json",
+        "report.html",
+        "models/optimized_model.json",
+        "models/optimized_model.pkl",
+        "models/optimized_model_metadata.json",
+    }
+
+
+def test_best_knows_its_metrics(tracked: tuple[MLflowConfig, str]) -> None:
+    tracker = MLflowTracker(tracked[0])
+    assert tracker.best().info.run_id == tracked[1]
+    assert tracker.best("statistical_significance", significant=True).info.run_id == tracked[1]
+    with pytest.raises(UsageError, match="improvement_percentage"):
+        tracker.best("improvement_percentag")
+    with pytest.raises(NotFoundError):
+        tracker.best(filter_string="metrics.improvement_percentage > 50")
+
+
+def test_a_pulled_model_loads_and_a_changed_one_does_not(tracked: tuple[MLflowConfig, str], tmp_path: Path) -> None:
+    out = MLflowTracker(tracked[0]).pull("best", tmp_path / "model")
+    assert not list(out.glob("*.pkl"))
+    assert len(load(out).predictors()[0].demos) == 4
+    state = json.loads((out / "optimized_model.json").read_text())
+    (out / "optimized_model.json").write_text(json.dumps(state))
+    with pytest.raises(UsageError, match="sha256"):
+        load(out)
