@@ -184,6 +184,12 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         """The embedded LM's answers are bound by a grammar."""
         return True if self.embedded else bool(super().supports_response_schema)
 
+    @property
+    def supported_params(self) -> set[str]:
+        """The embedded LM takes a response format, which DSPy's catalogue cannot know."""
+        known: set[str] = super().supported_params
+        return known | {"response_format"} if self.embedded else known
+
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
         call = self._begin()
         token = _call.set(call)
