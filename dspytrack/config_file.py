@@ -46,7 +46,7 @@ def load_request(
         request = OptimizationRequest.model_validate(data)
     except ValidationError as error:
         raise _explain(error, document, path) from error
-    return request.placed(path.resolve().parent)
+    return request.placed(path.resolve().parent, path.resolve())
 
 
 def line_of(path: Path, key: str) -> int | None:

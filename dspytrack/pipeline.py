@@ -6,61 +6,24 @@ Load and check, measure, optimize, measure again, compare, record, publish. Ever
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from dspytrack.errors import RunStop, UnreachableError
+from dspytrack.errors import RunStop, UsageError
 from dspytrack.optimization.record import RUNS_DIR, Record, now
+from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
-from dspytrack.result import Candidate, OptimizationResult, PerformanceMetrics, Row, Status
+from dspytrack.result import Candidate, OptimizationResult, PerformanceMetrics, Row
 
 if TYPE_CHECKING:
     from dspytrack.optimization.plan import Plan
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
-
-class Progress(Protocol):
-    """Told how a run goes; the command line draws it."""
-
-    def started(self, record: Record, plan: Plan) -> None:
-        """The run exists."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """A phase begins, with the number of its examples where that is known."""
-
-    def row(self, row: Row) -> None:
-        """An example of a final evaluation is done."""
-
-    def candidate(self, candidate: Candidate) -> None:
-        """A candidate was scored."""
-
-    def note(self, message: str) -> None:
-        """Something the user should read."""
-
-
-class Quiet:
-    """A Progress that says nothing."""
-
-    def started(self, record: Record, plan: Plan) -> None:
-        """Nothing."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """Nothing."""
-
-    def row(self, row: Row) -> None:
-        """Nothing."""
-
-    def candidate(self, candidate: Candidate) -> None:
-        """Nothing."""
-
-    def note(self, message: str) -> None:
-        """Nothing."""
+Stated = PerformanceMetrics | Mapping[str, float]
 
 
 class OptimizationPipeline:
@@ -82,7 +45,7 @@ class OptimizationPipeline:
     async def run_optimization(
         self,
         request: OptimizationRequest,
-        baseline_metrics: PerformanceMetrics | Mapping[str, float] | None = None,
+        baseline_metrics: Stated | None = None,
         training_data: Sequence[Mapping[str, Any]] | None = None,
     ) -> OptimizationResult:
         """As `run`, awaited."""
@@ -91,50 +54,82 @@ class OptimizationPipeline:
     def run(
         self,
         request: OptimizationRequest,
-        baseline_metrics: PerformanceMetrics | Mapping[str, float] | None = None,
+        baseline_metrics: Stated | None = None,
         training_data: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        resume: str | None = None,
+        allow_changes: bool = False,
     ) -> OptimizationResult:
-        """Run one optimization.
+        """Run one optimization, or go on with one.
 
         Args:
             request: what to do.
             baseline_metrics: stated by the caller; kept as params, compared with what is measured.
             training_data: examples instead of the request's dataset files; parted by `dataset.split`.
+            resume: the id of the run to go on with, or "newest": the newest unfinished one of the same config file.
+            allow_changes: start afresh where the run to resume was started with something else.
 
         Raises:
             ConfigError: for a mistake in the request; nothing was spent.
-            UnreachableError: where the LM cannot be reached; the record is kept.
+            UsageError: where the run cannot be resumed.
         """
+        from dspytrack.optimization.interruption import interruptible
+        from dspytrack.optimization.outcome import cut_off
         from dspytrack.optimization.plan import make_plan
+        from dspytrack.optimization.responses import response_cache
 
         plan = make_plan(request, training_data)
-        record = self._open_record(plan, baseline_metrics)
-        mlflow_run_id = self._begin_tracking(record)
-        self._progress.started(record, plan)
-        result = OptimizationResult(run_id=mlflow_run_id or record.run_id, record=str(record.folder), status="failed")
-        try:
-            with _stopping(plan):
-                result = self._measure_and_search(plan, record, result)
-        except RunStop as stop:
-            result = _ended(result, plan, record, stop)
-        except BaseException as error:
-            self._close(record, plan, result.model_copy(update={"error": f"{type(error).__name__}: {error}"}))
-            raise
-        self._warn_of_stated(result, baseline_metrics)
-        return self._close(record, plan, result)
+        stated = _stated(baseline_metrics)
+        record = self._open(plan, stated, resume, allow_changes)
+        with record.locked(), interruptible(plan.meter):
+            if resume is not None:
+                record.mend()
+            result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
+            with self._projected(record) as projection:
+                self._progress.started(record, plan)
+                try:
+                    with response_cache(record.cache_dir) as cache:
+                        plan.meter.restore(cache.paid, record.info.get("seconds", 0.0))
+                        result = self._measure_and_search(plan, record, result)
+                except RunStop as stop:
+                    result = cut_off(result, stop)
+                except Exception as error:
+                    result = result.model_copy(update={"error": f"{type(error).__name__}: {error}"})
+                    self._close(record, plan, result, projection)
+                    raise
+                self._warn_of_stated(result, stated)
+                return self._close(record, plan, result, projection)
+
+    def _open(self, plan: Plan, stated: Mapping[str, float], resume: str | None, allow_changes: bool) -> Record:
+        from dspytrack.optimization.opening import open_new, reopen
+
+        if resume is not None:
+            try:
+                return reopen(plan, self._runs_dir, resume)
+            except UsageError as refusal:
+                if not allow_changes:
+                    raise
+                self._progress.note(f"{refusal.args[0].split(';')[0]}; starting afresh")
+        return open_new(plan, self._runs_dir, stated)
 
     def _measure_and_search(self, plan: Plan, record: Record, result: OptimizationResult) -> OptimizationResult:
         from dspytrack.optimization.artifacts import key_improvements, write_evaluation
         from dspytrack.optimization.comparison import compare
-        from dspytrack.optimization.lm import response_cache
+        from dspytrack.optimization.outcome import finished
+        from dspytrack.optimization.search import Found
 
         request = plan.request
-        with response_cache(record.cache_dir):
-            baseline = self._evaluate(plan, record, "baseline", plan.program)
-            self._set_aside(plan)
+        baseline, stopped = self._evaluate(plan, record, "baseline", plan.program)
+        if stopped is not None:
+            raise stopped
+        optimized: list[Row] = []
+        if _failed_share(baseline) > request.evaluation.max_error_rate:
+            found = Found(plan.program, None)  # a search would learn from failures
+        else:
+            self._set_aside(plan, record, baseline)
             found = self._search(plan, record)
             plan.meter.release()
-            optimized = self._evaluate(plan, record, "optimized", found.program)
+            optimized, stopped = self._evaluate(plan, record, "optimized", found.program)
         comparison = compare(
             baseline,
             optimized,
@@ -145,57 +140,61 @@ class OptimizationPipeline:
             seed=request.seed,
         )
         write_evaluation(record, plan, baseline, optimized)
-        status: Status = "completed" if found.stopped is None else "budget_reached"
-        reason = comparison.reason if found.stopped is None else f"{found.stopped}; {comparison.reason}"
         changes = key_improvements(plan.program, found.program, baseline, optimized)
-        finished = result.model_copy(
-            update={
-                "status": status,
-                "verdict": comparison.verdict,
-                "reason": reason,
-                "comparison": comparison,
-                "optimizer": found.optimizer,
-                "key_improvements": changes,
-                "unknown": _unknown(comparison.baseline, comparison.optimized),
-                "target_reached": _targets(request, comparison.optimized),
-                "threshold_met": comparison.improvement_percentage is not None
-                and comparison.improvement_percentage >= request.constraints.min_improvement_threshold,
-            }
-        )
-        self._pack(plan, record, found, finished)
-        return finished
+        result = finished(result, plan, comparison, found.optimizer, found.stopped or stopped)
+        result = result.model_copy(update={"key_improvements": changes})
+        self._pack(plan, record, found, result)
+        return result
 
-    def _evaluate(self, plan: Plan, record: Record, side: str, program: Any) -> list[Row]:
+    def _evaluate(self, plan: Plan, record: Record, side: str, program: Any) -> tuple[list[Row], RunStop | None]:
+        """Rows of the test examples, those of an earlier sitting included; the stop where a cap cut it short."""
         import dspy
 
         from dspytrack.optimization.evaluation import evaluate
-        from dspytrack.optimization.search import logged
+        from dspytrack.optimization.interruption import in_thread
+        from dspytrack.optimization.logs import logged
 
-        request = plan.request
+        request, done = plan.request, {row.example_id: row for row in record.rows(side)}
         self._progress.phase(side, len(plan.parts.test))
+        for row in done.values():
+            self._progress.row(row)
 
         def keep(row: Row) -> None:
+            done[row.example_id] = row
             record.append(f"rows/{side}.jsonl", row)
             self._progress.row(row)
 
-        with logged(record.log_file), dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
-            rows = evaluate(
-                program,
-                plan.parts.test,
-                request.dataset.inputs,
-                plan.metric,
-                num_threads=request.evaluation.num_threads,
-                repeats=request.evaluation.repeats,
-                namespace=f"{side}:",
-                on_row=keep,
-            )
-        record.sync_to_disk()
-        return rows
+        def work() -> None:
+            with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
+                evaluate(
+                    program,
+                    [item for item in plan.parts.test if item.example_id not in done],
+                    request.dataset.inputs,
+                    plan.metric,
+                    num_threads=request.evaluation.num_threads,
+                    repeats=request.evaluation.repeats,
+                    namespace=side,
+                    on_row=keep,
+                )
 
-    def _set_aside(self, plan: Plan) -> None:
-        """What the baseline took is kept for the final evaluation."""
-        plan.meter.reserve = plan.meter.total
-        plan.meter.reserve_seconds = plan.meter.seconds
+        stopped = None
+        try:
+            with logged(record.log_file):
+                in_thread(work, plan.meter)
+        except RunStop as stop:
+            if stop.reason != "budget":
+                raise
+            stopped = stop
+        finally:
+            record.sync_to_disk()
+            record.note(seconds=plan.meter.seconds)
+        return [done[item.example_id] for item in plan.parts.test if item.example_id in done], stopped
+
+    def _set_aside(self, plan: Plan, record: Record, baseline: Sequence[Row]) -> None:
+        """Keep for the final evaluation what the baseline took; on resume, what it took then."""
+        seconds = record.info.get("baseline_seconds", plan.meter.seconds)
+        record.note(baseline_seconds=seconds)
+        plan.meter.set_aside(baseline, seconds)
 
     def _search(self, plan: Plan, record: Record) -> Found:
         from dspytrack.optimization.search import search
@@ -206,60 +205,27 @@ class OptimizationPipeline:
             record.append("candidates.jsonl", candidate)
             self._progress.candidate(candidate)
 
-        found = search(plan, record.log_file, keep)
-        record.sync_to_disk()
+        try:
+            found = search(plan, record.log_file, keep)
+        finally:
+            record.sync_to_disk()
+            record.note(seconds=plan.meter.seconds)
         if found.stopped is not None:
             self._progress.note(f"{found.stopped}; the best program so far is tested now")
         return found
 
-    def _open_record(self, plan: Plan, stated: PerformanceMetrics | Mapping[str, float] | None) -> Record:
-        from dspytrack.optimization.artifacts import write_inputs
-        from dspytrack.optimization.environment import versions_and_commit
-
-        request, record = plan.request, Record.create(self._runs_dir)
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
-        facts = versions_and_commit(request.base_dir)
-        tags = request.tracking.tags | {
-            "target_type": request.target.type,
-            "target_id": request.target.id,
-            "target_scope": request.target.scope,
-            "algorithms": ",".join(one.name for one in plan.optimizers),
-            "dataset_fingerprint": plan.parts.fingerprint,
-            "git_commit": facts["git_commit"] or "unknown",
-        }
-        given = stated.model_dump() if isinstance(stated, PerformanceMetrics) else dict(stated or {})
-        record.write("request.json", request.resolved())
-        parts = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
-        record.write("parts.json", parts)
-        record.note(
-            run_name=f"opt_{request.target.type}_{request.target.id}_{stamp}",
-            started_at=now(),
-            tags=tags,
-            optimizer_params={f"{one.name}.{k}": v for one in plan.optimizers for k, v in one.arguments.items()}
-            | {f"stated_baseline_{name}": value for name, value in given.items() if value is not None},
-            **facts,
-        )
-        write_inputs(record, plan)
-        return record
-
-    def _begin_tracking(self, record: Record) -> str | None:
-        """Show the run in MLflow while it goes; a server that does not answer costs nothing but a note."""
+    @contextmanager
+    def _projected(self, record: Record) -> Iterator[Any]:
+        """The run's MLflow projection, begun in the background: a server that is slow or gone holds up nothing."""
         if not self._tracked:
-            return None
-        from dspytrack.tracking import sync
-
-        try:
-            return str(sync.begin(record, self._mlflow()))
-        except UnreachableError as error:
-            self._progress.note(f"not in MLflow: {error}; the run goes on in {record.folder}")
-            return None
-
-    def _mlflow(self) -> MLflowConfig:
+            yield None
+            return
         from dspytrack.tracking.config import MLflowConfig
+        from dspytrack.tracking.projection import Projection
 
         if self._config is None:
             self._config = MLflowConfig.load()
-        return self._config
+        yield Projection(record, self._config)
 
     def _pack(self, plan: Plan, record: Record, found: Found, result: OptimizationResult) -> None:
         from dspytrack.tracking.model import pack
@@ -277,7 +243,7 @@ class OptimizationPipeline:
         spec = {"program": resolved["program"], "lm": resolved["lm"], "inputs": request.dataset.inputs}
         pack(found.program, record.artifacts / "models", "optimized_model", metadata, spec)
 
-    def _close(self, record: Record, plan: Plan, result: OptimizationResult) -> OptimizationResult:
+    def _close(self, record: Record, plan: Plan, result: OptimizationResult, projection: Any) -> OptimizationResult:
         """Write what is known, then project it to MLflow."""
         from dspytrack.report.html import write_report
 
@@ -290,85 +256,27 @@ class OptimizationPipeline:
                 "usage": plan.meter.usage(),
             }
         )
-        record.note(ended_at=now())
+        record.note(ended_at=now(), seconds=plan.meter.seconds)
         record.write("result.json", result)
         record.write_text("artifacts/key_improvements.txt", "\n".join(result.key_improvements) + "\n")
         write_report(record, result)
-        if not self._tracked:
-            return result
-        result = self._publish(record, result)
-        record.write("result.json", result)
+        if projection is not None:
+            result = projection.finish(result)
+            record.write("result.json", result)
         return result
 
-    def _publish(self, record: Record, result: OptimizationResult) -> OptimizationResult:
-        from dspytrack.tracking import sync
-
-        config = self._mlflow()
-        try:
-            run_id = sync.publish(record, config)
-        except UnreachableError as error:
-            return result.model_copy(update={"tracking_error": str(error)})
-        return result.model_copy(update={"mlflow_run_id": run_id, "run_id": run_id, "tracking_uri": config.shown})
-
-    def _warn_of_stated(
-        self, result: OptimizationResult, stated: PerformanceMetrics | Mapping[str, float] | None
-    ) -> None:
-        if stated is None or result.comparison is None:
-            return
-        given = stated.model_dump() if isinstance(stated, PerformanceMetrics) else dict(stated)
-        measured = result.comparison.baseline.model_dump()
-        for name, value in given.items():
+    def _warn_of_stated(self, result: OptimizationResult, stated: Mapping[str, float]) -> None:
+        measured = result.comparison.baseline.model_dump() if result.comparison else {}
+        for name, value in stated.items():
             found = measured.get(name)
-            if value is not None and found is not None and abs(found - value) > 1e-9 + 0.01 * abs(value):
+            if found is not None and abs(found - value) > 1e-9 + 0.01 * abs(value):
                 self._progress.note(f"baseline {name}: stated {value:g}, measured {found:g}; the measured one is used")
 
 
-@contextmanager
-def _stopping(plan: Plan) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run at its next LM call; a second Ctrl-C at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        if plan.meter.stopped is not None and plan.meter.stopped.reason == "interrupted":
-            raise KeyboardInterrupt
-        plan.meter.stop("interrupted", f"interrupted by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _failed_share(rows: Sequence[Row]) -> float:
+    return sum(row.error is not None for row in rows) / len(rows)
 
 
-def _ended(result: OptimizationResult, plan: Plan, record: Record, stop: RunStop) -> OptimizationResult:
-    """The result of a run that ended before its final evaluation."""
-    status: Status = {"budget": "budget_reached", "interrupted": "interrupted"}.get(stop.reason, "failed")  # type: ignore[assignment]
-    return result.model_copy(update={"status": status, "reason": str(stop), "error": str(stop)})
-
-
-def _unknown(before: PerformanceMetrics, after: PerformanceMetrics) -> dict[str, str]:
-    reasons = {
-        "avg_cost": "the price of the LM is not known; give lm.price",
-        "avg_latency_ms": "some calls were answered from a cache or failed",
-    }
-    return {
-        f"{side}_{name}": reasons.get(name, "no example was scored on both sides")
-        for side, means in (("baseline", before), ("optimized", after))
-        for name, value in means.model_dump().items()
-        if value is None
-    }
-
-
-def _targets(request: OptimizationRequest, found: PerformanceMetrics) -> dict[str, bool]:
-    from dspytrack.result import HIGHER_IS_BETTER
-
-    reached: dict[str, bool] = {}
-    for one in request.objectives:
-        value = getattr(found, one.metric)
-        if one.target_value is not None and value is not None:
-            up = HIGHER_IS_BETTER[one.metric]
-            reached[one.metric] = value >= one.target_value if up else value <= one.target_value
-    return reached
+def _stated(given: Stated | None) -> dict[str, float]:
+    values = given.model_dump() if isinstance(given, PerformanceMetrics) else dict(given or {})
+    return {name: value for name, value in values.items() if value is not None}

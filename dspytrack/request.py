@@ -214,6 +214,7 @@ class OptimizationRequest(Part):
     seed: Annotated[int, Field(ge=0)] = 0
 
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)
+    _source: Path | None = PrivateAttr(default=None)
 
     @field_validator("optimizer", mode="before")
     @classmethod
@@ -227,10 +228,15 @@ class OptimizationRequest(Part):
         """The folder that relative paths and import paths start from."""
         return self._base_dir
 
-    def placed(self, base_dir: Path) -> OptimizationRequest:
-        """The same request with another base folder."""
+    @property
+    def source(self) -> Path | None:
+        """The config file it was read from."""
+        return self._source
+
+    def placed(self, base_dir: Path, source: Path | None = None) -> OptimizationRequest:
+        """The same request with another base folder, and the file it was read from."""
         copy = self.model_copy()
-        copy._base_dir = base_dir
+        copy._base_dir, copy._source = base_dir, source
         return copy
 
     def resolved(self) -> dict[str, Any]:

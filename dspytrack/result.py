@@ -79,6 +79,7 @@ class RoleUsage(Value):
     calls: int = 0
     cached_calls: int = 0
     failed_calls: int = 0
+    retried_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = 0.0

@@ -5,6 +5,7 @@ Nothing here imports dspy or mlflow: each command imports its core when it runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -54,8 +55,9 @@ def schema() -> None:
 def main() -> None:
     """Run the command line; the one place where an error becomes a line on stderr and an exit code."""
     debug = "--debug" in sys.argv[1:]
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        code = app(standalone_mode=False)
+        code = app(optimize.with_newest(arguments), standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
@@ -77,4 +79,13 @@ def main() -> None:
             raise
         typer.echo(f"error: {type(error).__name__}: {error} (--debug shows where)", err=True)
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """End the process now where it was interrupted: a call that hangs in a thread would hold it up for minutes."""
+    if code == 130:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

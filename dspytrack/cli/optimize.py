@@ -11,12 +11,29 @@ import typer
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
 
 
+def with_newest(arguments: list[str]) -> list[str]:
+    """The command line with `--resume` alone written out as `--resume newest`: Typer knows no optional values."""
+    found = list(arguments)
+    for index, word in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else "-"
+        if word == "--resume" and (following.startswith("-") or Path(following).suffix in (".yaml", ".yml")):
+            found.insert(index + 1, "newest")
+    return found
+
+
 def optimize(
     config: Annotated[Path, typer.Argument(help="The config file.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as seed=1.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, call no LM.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="[RUN]", help="Go on with a run; without RUN the newest of this config."),
+    ] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="With --resume: start afresh where something has changed.")
+    ] = False,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Keep the record, send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     env_file: Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")] = None,
@@ -38,6 +55,7 @@ def optimize(
 
         mlflow_config = None if no_tracking else MLflowConfig.load(env_file) if env_file else MLflowConfig.load()
         with watching(sys.stderr) as progress:
-            result = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress).run(request)
+            pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
+            result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
     print_result(result, as_json)
     raise typer.Exit(EXIT_CODES[result.status])

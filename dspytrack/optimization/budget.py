@@ -7,33 +7,68 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from dspytrack.errors import RunStop
 from dspytrack.request import Constraints
-from dspytrack.result import RoleUsage
+from dspytrack.result import RoleUsage, Row
 
 MAX_CONSECUTIVE_FAILURES = 20
 
 
+@dataclass(frozen=True)
+class Bill:
+    """What one response took: tokens, USD (None where unknown) and wall seconds (None where unknown)."""
+
+    role: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    seconds: float | None = None
+
+
 @dataclass
 class Tally:
-    """What the calls of one example came to. Costs are None as soon as one of them is unknown."""
+    """What some calls came to. The cost is None as soon as one of them is unknown.
+
+    Costs are added exactly (as fractions), so that the sum does not depend on the order of the calls.
+    """
 
     calls: int = 0
     cached: int = 0
     failed: int = 0
+    retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float | None = 0.0
+    exact_cost: Fraction | None = Fraction(0)
+    replayed_seconds: float | None = 0.0
 
-    def add(self, prompt_tokens: int, completion_tokens: int, cost_usd: float | None) -> None:
+    def add(self, bill: Bill) -> None:
         """Count one billed call."""
         self.calls += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
-        self.cost_usd = None if self.cost_usd is None or cost_usd is None else self.cost_usd + cost_usd
+        self.prompt_tokens += bill.prompt_tokens
+        self.completion_tokens += bill.completion_tokens
+        known = self.exact_cost is not None and bill.cost_usd is not None
+        self.exact_cost = self.exact_cost + Fraction(bill.cost_usd) if known else None  # type: ignore[operator, arg-type]
+
+    def replay(self, bill: Bill) -> None:
+        """Count a response billed in an earlier sitting, with the time it took then."""
+        self.add(bill)
+        known = self.replayed_seconds is not None and bill.seconds is not None
+        self.replayed_seconds = self.replayed_seconds + bill.seconds if known else None  # type: ignore[operator]
+
+    @property
+    def cost_usd(self) -> float | None:
+        """USD, or None where one call's cost is unknown."""
+        return None if self.exact_cost is None else float(self.exact_cost)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
 
     def usage(self) -> RoleUsage:
         """The tally as a value."""
@@ -41,6 +76,7 @@ class Tally:
             calls=self.calls,
             cached_calls=self.cached,
             failed_calls=self.failed,
+            retried_calls=self.retried,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             cost_usd=self.cost_usd,
@@ -63,6 +99,7 @@ class Meter:
     def __post_init__(self) -> None:
         self._started = time.monotonic()
         self._lock = threading.Lock()  # protects the tallies, the counters and the stop
+        self._stopping = threading.Event()  # wakes those who wait between two tries
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Meter:
         """Copies of an LM go on counting in the same place."""
@@ -72,6 +109,27 @@ class Meter:
     def seconds(self) -> float:
         """Wall time of the run, earlier sittings included."""
         return self.seconds_before + time.monotonic() - self._started
+
+    def restore(self, paid: Iterable[Bill], seconds: float) -> None:
+        """Go on counting where earlier sittings stopped: what they paid for and how long they took."""
+        with self._lock:
+            self.seconds_before = seconds
+            for bill in paid:
+                self.roles.setdefault(bill.role, Tally()).add(bill)
+
+    def set_aside(self, rows: Iterable[Row], seconds: float) -> None:
+        """Keep for the final evaluation what the baseline took: its rows' calls, tokens and cost, and its seconds.
+
+        Tokens, cost and seconds are kept twice over: demos and longer instructions make each call of the result dearer.
+        """
+        kept = Tally()
+        for row in rows:
+            kept.calls += row.lm_calls
+            kept.prompt_tokens += 2 * (row.prompt_tokens or 0)
+            kept.completion_tokens += 2 * (row.completion_tokens or 0)
+            if kept.exact_cost is not None:
+                kept.exact_cost += 2 * Fraction(row.cost_usd or 0.0)
+        self.reserve, self.reserve_seconds = kept, 2 * seconds
 
     @property
     def total(self) -> Tally:
@@ -85,10 +143,11 @@ class Meter:
             total.calls += one.calls
             total.cached += one.cached
             total.failed += one.failed
+            total.retried += one.retried
             total.prompt_tokens += one.prompt_tokens
             total.completion_tokens += one.completion_tokens
-            known = total.cost_usd is not None and one.cost_usd is not None
-            total.cost_usd = (total.cost_usd or 0.0) + (one.cost_usd or 0.0) if known else None
+            known = total.exact_cost is not None and one.exact_cost is not None
+            total.exact_cost = total.exact_cost + one.exact_cost if known else None  # type: ignore[operator]
         return total
 
     def admit(self) -> None:
@@ -101,18 +160,32 @@ class Meter:
             if self._stop is None:
                 reached = self._reached()
                 if reached:
-                    self._stop = RunStop("budget", reached)
-            if self._stop is not None:
-                raise RunStop(self._stop.reason, str(self._stop))
+                    self._end("budget", reached)
+            self._check()
             self._in_flight += 1
+
+    def check(self) -> None:
+        """Go on, or end the run.
+
+        Raises:
+            RunStop: where the run is to end.
+        """
+        with self._lock:
+            self._check()
+
+    def _check(self) -> None:
+        if self._stop is not None:
+            raise RunStop(self._stop.reason, str(self._stop))
+
+    def _end(self, reason: str, message: str) -> None:
+        self._stop = RunStop(reason, message)
+        self._stopping.set()
 
     def _reached(self) -> str | None:
         used, caps, kept = self._sum(), self.caps, self.reserve
-        tokens = used.prompt_tokens + used.completion_tokens
-        aside = kept.prompt_tokens + kept.completion_tokens
         limits: tuple[tuple[str, float | None, float, float], ...] = (
             ("max_lm_calls", caps.max_lm_calls, used.calls + self._in_flight, kept.calls),
-            ("max_tokens", caps.max_tokens, tokens, aside),
+            ("max_tokens", caps.max_tokens, used.tokens, kept.tokens),
             ("max_cost_usd", caps.max_cost_usd, used.cost_usd or 0.0, kept.cost_usd or 0.0),
             ("max_optimization_time", caps.max_optimization_time, self.seconds, self.reserve_seconds),
         )
@@ -122,47 +195,61 @@ class Meter:
                 return f"{name} {cap:g} reached (used {spent:g}{part})"
         return None
 
-    def billed(self, role: str, prompt_tokens: int, completion_tokens: int, cost_usd: float | None) -> None:
+    def billed(self, bill: Bill) -> None:
         """Count a response that was paid for."""
         with self._lock:
             self._in_flight -= 1
             self._failures_in_a_row = 0
-            self.roles.setdefault(role, Tally()).add(prompt_tokens, completion_tokens, cost_usd)
+            self.roles.setdefault(bill.role, Tally()).add(bill)
 
     def cached(self, role: str) -> None:
         """Count a response that the run already had."""
         with self._lock:
             self.roles.setdefault(role, Tally()).cached += 1
 
+    def retried(self, role: str) -> None:
+        """Count a call that failed for a while and is tried again."""
+        with self._lock:
+            self.roles.setdefault(role, Tally()).retried += 1
+
     def failed(self, role: str, error: Exception, fatal: bool) -> None:
         """Count a call without a response; end the run at a refusal or at too many in a row."""
         with self._lock:
-            self._in_flight -= 1
             self._failures_in_a_row += 1
             self.roles.setdefault(role, Tally()).failed += 1
-            many = self._failures_in_a_row >= MAX_CONSECUTIVE_FAILURES
-            if (fatal or many) and self._stop is None:
-                why = (
-                    "the LM provider refused the call"
-                    if fatal
-                    else f"{self._failures_in_a_row} LM calls in a row failed"
-                )
-                self._stop = RunStop("unreachable", f"{why}: {error}")
+            if self._stop is not None:
+                return
+            if fatal:
+                self._end("unreachable", f"the LM provider refused the call: {error}")
+            elif self._failures_in_a_row >= MAX_CONSECUTIVE_FAILURES:
+                self._end("unreachable", f"{self._failures_in_a_row} LM calls in a row failed, the last with: {error}")
 
     def abandoned(self) -> None:
-        """A call ended with neither response nor error (the run is being stopped)."""
+        """An admitted call ended without a response."""
         with self._lock:
             self._in_flight -= 1
 
+    def wait(self, seconds: float) -> None:
+        """Wait between two tries.
+
+        Raises:
+            RunStop: as soon as the run is to end.
+        """
+        self._stopping.wait(seconds)
+        self.check()
+
     def stop(self, reason: str, message: str) -> None:
-        """End the run at its next billed call."""
+        """End the run at its next LM call."""
         with self._lock:
-            self._stop = RunStop(reason, message)
+            self._end(reason, message)
 
     def release(self) -> None:
         """Go on after a reached budget, with what was set aside."""
         with self._lock:
-            self._stop, self.reserve, self.reserve_seconds = None, Tally(), 0.0
+            if self._stop is None or self._stop.reason == "budget":
+                self._stop = None
+                self._stopping.clear()
+            self.reserve, self.reserve_seconds = Tally(), 0.0
 
     @property
     def stopped(self) -> RunStop | None:

@@ -9,14 +9,16 @@ import contextvars
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 import dspy
 
+from dspytrack.errors import RunStop
 from dspytrack.optimization.dataset import Item
-from dspytrack.optimization.lm import tallied
 from dspytrack.optimization.metric import ScoredMetric
+from dspytrack.optimization.responses import tallied
 from dspytrack.result import Row
 
 OnRow = Callable[[Row], None]
@@ -46,29 +48,33 @@ def evaluate(
         on_row: told of each row as it comes, in any order, from one thread at a time.
 
     Raises:
-        RunStop: where the run is to end.
+        RunStop: where the run is to end; the calls in flight come home first, and their rows are told.
     """
+    stop: RunStop | None = None
+    rows: dict[str, Row] = {}
     with ThreadPoolExecutor(num_threads) as pool:
-        futures = []
-        for item in items:
-            context = contextvars.copy_context()
-            futures.append(pool.submit(context.run, _repeated, program, item, list(inputs), metric, repeats, namespace))
-        told = set()
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-            for future in done | {one for one in pending if one.done()}:
-                if future in told:
-                    continue
-                told.add(future)
-                if future.exception() is not None:
-                    for one in pending:
-                        one.cancel()
+        futures = [
+            pool.submit(
+                contextvars.copy_context().run, _repeated, program, item, list(inputs), metric, repeats, namespace
+            )
+            for item in items
+        ]
+        for future in as_completed(futures):
+            try:
                 row = future.result()
-                if on_row is not None:
-                    on_row(row)
-            pending = {one for one in pending if one not in told}
-    return [future.result() for future in futures]
+            except CancelledError:
+                continue
+            except RunStop as error:
+                stop = stop or error
+                for one in futures:
+                    one.cancel()
+                continue
+            rows[row.example_id] = row
+            if on_row is not None:
+                on_row(row)
+    if stop is not None:
+        raise stop
+    return [rows[item.example_id] for item in items]
 
 
 def _repeated(
@@ -76,7 +82,8 @@ def _repeated(
 ) -> Row:
     rows = []
     for repeat in range(repeats):
-        rows.append(_once(program, item, inputs, metric, f"{namespace}{repeat}:" if namespace else ""))
+        own = f"{namespace}:{item.example_id}:{repeat}:" if namespace else ""
+        rows.append(_once(program, item, inputs, metric, own))
         if rows[-1].error is not None:
             return rows[-1]
     if repeats == 1:
@@ -108,24 +115,24 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
             prediction = program(**example.inputs())
         except Exception as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
             error = _short(failure)
-        latency_ms = (time.perf_counter() - started) * 1000
-        spent = (tally.calls, tally.cached, tally.prompt_tokens, tally.completion_tokens, tally.cost_usd)
+        seconds = time.perf_counter() - started
+        spent = replace(tally)
         if error is None:
             try:
                 score, feedback = metric.score(example, prediction)
             except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
                 error = f"metric: {_short(failure)}"
-    calls, cached, prompt_tokens, completion_tokens, cost_usd = spent
+    timed = error is None and spent.replayed_seconds is not None
     return Row(
         example_id=item.example_id,
         score=score,
         output=_output(prediction),
         feedback=feedback,
-        latency_ms=latency_ms if error is None and not cached else None,
-        cost_usd=cost_usd,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        lm_calls=calls,
+        latency_ms=(seconds + (spent.replayed_seconds or 0.0)) * 1000 if timed else None,
+        cost_usd=spent.cost_usd,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        lm_calls=spent.calls,
         error=error,
     )
 

@@ -1,174 +1,38 @@
-"""Task, teacher, prompt and reflection LMs: each call metered by role, each response kept on disk once.
+"""Task, teacher, prompt and reflection LMs: each call admitted, metered by role, tried again where that helps.
 
-Owns the building of LMs and the run's response cache. How many calls may be made is `budget.py`'s.
+Owns the building of LMs. How many calls may be made is `budget.py`'s, what was answered `responses.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.clients.cache import Cache
-from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError
+from dspy.utils.exceptions import (
+    LMAuthError,
+    LMBillingError,
+    LMNotConfiguredError,
+    is_retryable_lm_error,
+)
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
 
-from dspytrack.errors import ConfigError, RunStop
-from dspytrack.optimization.budget import Meter, Tally
+from dspytrack.errors import ConfigError
+from dspytrack.optimization.budget import Meter
+from dspytrack.optimization.responses import Call, InFlight, RunCache, count_failure, current_call
 from dspytrack.request import LM, Price
 
+# Prices come with the installed packages: a run neither waits for a download nor changes its cost with the day.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
 _FATAL = (LMAuthError, LMBillingError, LMNotConfiguredError)
-
-
-@dataclass
-class _Call:
-    """One LM call on its way: who asks, and whether a billed request is under way."""
-
-    role: str
-    meter: Meter
-    price: Price | None
-    free: bool
-    open: bool = False
-    keys: list[str] = field(default_factory=list)
-
-
-_call: ContextVar[_Call | None] = ContextVar("dspytrack_call", default=None)
-_tally: ContextVar[Tally | None] = ContextVar("dspytrack_tally", default=None)
-_namespace: ContextVar[str] = ContextVar("dspytrack_namespace", default="")
-
-
-@contextmanager
-def tallied(namespace: str = "") -> Iterator[Tally]:
-    """Count the calls made inside; a namespace keeps them apart from all other responses of the run."""
-    tally = Tally()
-    tokens = _tally.set(tally), _namespace.set(namespace)
-    try:
-        yield tally
-    finally:
-        _tally.reset(tokens[0])
-        _namespace.reset(tokens[1])
-
-
-class RunCache(Cache):  # type: ignore[misc]
-    """The run's own responses: on disk before they are used, each request in flight asked once."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            enable_disk_cache=True,
-            enable_memory_cache=True,
-            disk_cache_dir=str(folder),
-            disk_size_limit_bytes=1 << 40,
-            memory_max_entries=100_000,
-        )
-        self._flights: dict[str, threading.Event] = {}
-        self._flights_lock = threading.Lock()  # protects the table of requests in flight
-
-    def cache_key(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> str:
-        """The request's hash within the current namespace."""
-        return _namespace.get() + str(super().cache_key(request, ignored_args_for_cache_key))
-
-    def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
-        """A response the run has, waiting for one in flight; on a miss the call is admitted or the run ends."""
-        call = _call.get()
-        if call is None:
-            return super().get(request, ignored_args_for_cache_key)
-        key = self.cache_key(request, ignored_args_for_cache_key)
-        while True:
-            found = super().get(request, ignored_args_for_cache_key)
-            if found is not None:
-                call.meter.cached(call.role)
-                tally = _tally.get()
-                if tally is not None:
-                    tally.cached += 1
-                return found
-            flight = self._take_off(key, call)
-            if flight is None:
-                call.meter.admit()
-                call.open = True
-                return None
-            flight.wait()
-
-    def _take_off(self, key: str, call: _Call) -> threading.Event | None:
-        """None where this call is the one to ask, else the event to wait for."""
-        with self._flights_lock:
-            flight = self._flights.get(key)
-            if flight is not None and not _in_event_loop():
-                return flight
-            if flight is None:
-                self._flights[key] = threading.Event()
-                call.keys.append(key)
-            return None
-
-    def land(self, call: _Call) -> None:
-        """Let those who wait for this call's requests go on."""
-        with self._flights_lock:
-            for key in call.keys:
-                self._flights.pop(key).set()
-            call.keys.clear()
-
-    def put(
-        self,
-        request: dict[str, Any],
-        value: Any,
-        ignored_args_for_cache_key: list[str] | None = None,
-        enable_memory_cache: bool = True,
-    ) -> None:
-        """Keep a response, then count it as billed."""
-        super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
-        call = _call.get()
-        if call is None or not call.open:
-            return
-        call.open = False
-        prompt, completion, cost = _bill(value, call)
-        call.meter.billed(call.role, prompt, completion, cost)
-        tally = _tally.get()
-        if tally is not None:
-            tally.add(prompt, completion, cost)
-
-
-@contextmanager
-def response_cache(folder: Path) -> Iterator[None]:
-    """Let every DSPy call inside find and keep its responses in a run's own folder."""
-    before = dspy.cache
-    cache = RunCache(folder)
-    dspy.cache = cache
-    try:
-        yield
-    finally:
-        dspy.cache = before
-        cache.disk_cache.close()
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _bill(value: Any, call: _Call) -> tuple[int, int, float | None]:
-    """Prompt tokens, completion tokens and USD (None where unknown) of a response."""
-    if isinstance(value, dict):
-        usage, cost = value.get("usage") or {}, value.get("cost")
-    else:
-        usage = dict(getattr(value, "usage", None) or {})
-        cost = (getattr(value, "_hidden_params", None) or {}).get("response_cost")
-    prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    if call.free:
-        return prompt, completion, 0.0
-    if call.price is not None:
-        known = "prompt_tokens" in usage and "completion_tokens" in usage
-        price = call.price
-        spent = (prompt * price.input_per_million + completion * price.output_per_million) / 1e6
-        return prompt, completion, spent if known else None
-    return prompt, completion, None if cost is None else float(cost)
+_BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=1)
+LONGEST_WAIT = 60.0  # seconds between two tries, whatever the provider asks for
 
 
 class MeteredLM(dspy.LM):  # type: ignore[misc]
@@ -178,6 +42,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
     meter: Meter
     price: Price | None = None
     embedded: bool = False
+    retries: int = 0
 
     @property
     def supports_response_schema(self) -> bool:
@@ -191,49 +56,82 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         return known | {"response_format"} if self.embedded else known
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
-        call = self._begin()
-        token = _call.set(call)
-        try:
-            return super().__call__(prompt, **kwargs)
-        except Exception as error:
-            self._failed(call, error)
-            raise
-        finally:
-            self._end(call)
-            _call.reset(token)
+        return self._tried(Retrying, self.meter.wait, lambda: self._once(prompt, kwargs))
 
     async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
         """As `__call__`, awaited."""
-        call = self._begin()
-        token = _call.set(call)
+
+        async def wait(seconds: float) -> None:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                self.meter.check()
+                await asyncio.sleep(min(0.2, seconds))
+
+        return await self._tried(AsyncRetrying, wait, lambda: self._aonce(prompt, kwargs))
+
+    def _tried(self, kind: Any, sleep: Any, once: Any) -> Any:
+        """Try again where a failure may pass: after what the provider asks for, else backed off with jitter."""
+        tries = kind(
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and is_retryable_lm_error(error)),
+            stop=stop_after_attempt(self.retries + 1),
+            wait=_delay,
+            sleep=sleep,
+            before_sleep=lambda state: self.meter.retried(self.role),
+            retry_error_callback=self._gave_up,
+        )
+        return tries(once)
+
+    def _gave_up(self, state: RetryCallState) -> Any:
+        assert state.outcome is not None
+        error = state.outcome.exception()
+        if isinstance(error, Exception):
+            self._failed(error)
+        return state.outcome.result()
+
+    def _once(self, prompt: Any, kwargs: dict[str, Any]) -> Any:
+        with self._call() as call:
+            try:
+                return super().__call__(prompt, **kwargs)
+            except Exception as error:
+                self._final(call, error)
+                raise
+
+    async def _aonce(self, prompt: Any, kwargs: dict[str, Any]) -> Any:
+        while True:
+            with self._call(waits=False) as call:
+                try:
+                    return await super().acall(prompt, **kwargs)
+                except InFlight as other:
+                    landed = other.landed
+                except Exception as error:
+                    self._final(call, error)
+                    raise
+            while not landed.is_set():
+                await asyncio.sleep(0.005)
+
+    @contextmanager
+    def _call(self, waits: bool = True) -> Iterator[Call]:
+        """One call on its way; however it ends, those who wait for its request go on."""
+        self.meter.check()
+        call = Call(self.role, self.meter, self.price, self.embedded, waits)
+        token = current_call.set(call)
         try:
-            return await super().acall(prompt, **kwargs)
-        except Exception as error:
-            self._failed(call, error)
-            raise
+            yield call
         finally:
-            self._end(call)
-            _call.reset(token)
+            if call.started is not None:
+                self.meter.abandoned()
+            if isinstance(dspy.cache, RunCache):
+                dspy.cache.land(call)
+            current_call.reset(token)
 
-    def _begin(self) -> _Call:
-        stopped = self.meter.stopped
-        if stopped is not None:
-            raise RunStop(stopped.reason, str(stopped))
-        return _Call(self.role, self.meter, self.price, self.embedded)
+    def _final(self, call: Call, error: Exception) -> None:
+        """Count a call that really was made and that no further try would mend."""
+        if call.started is not None and not is_retryable_lm_error(error):
+            self._failed(error)
 
-    def _failed(self, call: _Call, error: Exception) -> None:
-        if call.open:
-            call.open = False
-            self.meter.failed(self.role, error, isinstance(error, _FATAL))
-            tally = _tally.get()
-            if tally is not None:
-                tally.failed += 1
-
-    def _end(self, call: _Call) -> None:
-        if call.open:
-            self.meter.abandoned()
-        if isinstance(dspy.cache, RunCache):
-            dspy.cache.land(call)
+    def _failed(self, error: Exception) -> None:
+        self.meter.failed(self.role, error, isinstance(error, _FATAL))
+        count_failure()
 
     def as_role(self, role: str) -> MeteredLM:
         """The same LM, counted as another role."""
@@ -242,13 +140,24 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         return copy
 
 
+def _delay(state: RetryCallState) -> float:
+    """Seconds before the next try: what the provider asks for, else 1, 2, 4 … with up to a second of jitter."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, int | float):
+        return min(float(asked), LONGEST_WAIT)
+    return _BACKOFF(state)
+
+
 def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: str = "lm") -> MeteredLM:
     """The LM that a request names, its key taken from the environment.
 
     Raises:
         ConfigError: where no provider knows the model, or its key is not set.
     """
-    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": spec.num_retries, **spec.options}
+    if "cache" in spec.options or "num_retries" in spec.options:
+        raise ConfigError("`cache` is the run's own; `num_retries` stands beside `options`", key=f"{key}.options")
+    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": 0, **spec.options}
     model = spec.model
     if model == "local":
         from dspytrack.optimization.local_lm import start
@@ -270,6 +179,7 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     except (ValueError, TypeError, dspy.utils.exceptions.LMError) as error:
         raise ConfigError(str(error), key=f"{key}.model") from error
     lm.role, lm.meter, lm.price, lm.embedded = role, meter or Meter(), spec.price, spec.model == "local"
+    lm.retries = spec.num_retries
     return lm
 
 
@@ -293,6 +203,23 @@ def _credentials(spec: LM, key: str) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"set {' and '.join(missing)} in the environment to use `{spec.model}`", key=f"{key}.model")
     return {}
+
+
+def metered(lm: dspy.LM, meter: Meter, key: str) -> MeteredLM:
+    """An LM that a program brings along, counted and capped like the run's own.
+
+    Raises:
+        ConfigError: where it is of a kind that cannot be metered.
+    """
+    if isinstance(lm, MeteredLM):
+        return lm
+    if type(lm) is not dspy.LM:
+        raise ConfigError(f"the program brings a {type(lm).__name__}; only a dspy.LM can be capped", key=key)
+    copy = lm.copy()
+    copy.__class__ = MeteredLM
+    copy.role, copy.meter, copy.retries, copy.num_retries, copy.cache = "task", meter, lm.num_retries, 0, True
+    found: MeteredLM = copy
+    return found
 
 
 def adapter_for(spec: LM) -> dspy.Adapter | None:

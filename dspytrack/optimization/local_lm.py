@@ -25,6 +25,7 @@ class LocalServer:
         params.port = 0
         params.n_ctx = 4096 * n_parallel
         params.n_parallel = n_parallel
+        params.verbosity = 1  # errors only: it would write a screen for each call
         self._server: Any = xllamacpp.Server(params)
         self.api_base = f"{self._server.listening_address}/v1"
 

@@ -11,6 +11,7 @@ Only this file knows the folder's layout. `artifacts/` holds the tree that MLflo
       result.json           the OptimizationResult
       tracking.json         which MLflow run this is projected to, and what has been sent
       cache/                LM responses by request
+      lock                  held by the process that runs it
       log.txt               what optimizers and libraries print
       artifacts/            training_data.json, evaluation.json, models/ …
 """
@@ -21,14 +22,16 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from dspytrack.errors import ConfigError, NotFoundError
+from dspytrack.errors import ConfigError, NotFoundError, UsageError
 from dspytrack.result import Candidate, OptimizationResult, Row
 
 RUNS_DIR = Path(".dspytrack/runs")
@@ -72,6 +75,29 @@ class Record:
         if not (folder / "run.json").is_file():
             raise NotFoundError(f"no record of a run {run_id} under {root}")
         return cls(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the record for this process; the lock goes with the process, however that ends.
+
+        Raises:
+            UsageError: where another process holds it.
+        """
+        try:
+            with FileLock(self.folder / "lock", timeout=0):
+                yield
+        except Timeout:
+            raise UsageError(f"{self.folder}: another process is running this run") from None
+
+    @property
+    def state(self) -> str:
+        """How the run stands: the status of its result, else "running", or "interrupted" where its process is gone."""
+        try:
+            with self.locked():
+                result = self.result
+        except UsageError:
+            return "running"
+        return "interrupted" if result is None else result.status
 
     @property
     def cache_dir(self) -> Path:
@@ -123,6 +149,17 @@ class Record:
         text = path.read_text(encoding="utf-8")
         return text[: text.rfind("\n") + 1].splitlines()
 
+    def mend(self) -> None:
+        """Make a record whose process was killed fit to go on: torn last lines go, rows that failed are run again.
+
+        Candidates are scored again as the search is replayed.
+        """
+        for side in ("baseline", "optimized"):
+            kept = [row.model_dump_json() for row in self.rows(side) if row.error is None]
+            self.write_text(f"rows/{side}.jsonl", "".join(f"{line}\n" for line in kept))
+        self.write_text("candidates.jsonl", "")
+        (self.folder / "result.json").unlink(missing_ok=True)
+
     def rows(self, side: str) -> list[Row]:
         """The evaluated rows of "baseline" or "optimized"."""
         return [Row.model_validate_json(line) for line in self.lines(f"rows/{side}.jsonl")]
@@ -158,6 +195,12 @@ class Record:
         for path in [*self.folder.glob("*.jsonl"), *self.folder.glob("rows/*.jsonl")]:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def all_records(root: Path = RUNS_DIR) -> list[Record]:
+    """Every record under a folder, newest first."""
+    folders = sorted(root.glob("*/run.json"), reverse=True) if root.is_dir() else []
+    return [Record(path.parent) for path in folders]
 
 
 def now() -> float:

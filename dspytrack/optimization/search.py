@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ from dspy.utils.callback import BaseCallback
 from dspytrack.errors import RunStop
 from dspytrack.optimization import optimizers
 from dspytrack.optimization.evaluation import evaluate
+from dspytrack.optimization.interruption import in_thread
+from dspytrack.optimization.logs import logged
 from dspytrack.optimization.plan import NO_LIMIT, Plan
 from dspytrack.result import Candidate
 
@@ -78,7 +78,7 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     try:
         for one in plan.optimizers:
             watch.optimizer = one.name
-            results.append(_in_thread(lambda one=one: _run_one(plan, one, watch, log_file)))  # type: ignore[misc]
+            results.append(in_thread(lambda one=one: _run_one(plan, one, watch, log_file), plan.meter))  # type: ignore[misc]
         return _choose(plan, results)
     except RunStop as stop:
         if stop.reason != "budget":
@@ -116,30 +116,3 @@ def _choose(plan: Plan, results: list[Found]) -> Found:
         known = [row.score for row in rows if row.score is not None]
         scores.append(sum(known) / len(known) if known else float("-inf"))
     return results[max(range(len(results)), key=lambda index: scores[index])]
-
-
-def _in_thread(work: Callable[[], Found]) -> Found:
-    """Run in a thread of its own: DSPy takes over Ctrl-C where it runs in the main one."""
-    outcome: list[Found] = []
-    failure: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
-            failure.append(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-@contextmanager
-def logged(log_file: Path) -> Iterator[None]:
-    """What is printed inside goes to the run's log."""
-    with log_file.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        yield

@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM -> the meter's stop: no new LM call starts, the record is closed, the run ends as interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dspytrack.errors import RunStop
+from dspytrack.optimization.budget import Meter
+
+T = TypeVar("T")
+GRACE = 2.0  # seconds that calls in flight get to come home after an interruption
+
+
+@contextmanager
+def interruptible(meter: Meter) -> Iterator[None]:
+    """End the run at its next LM call on Ctrl-C or SIGTERM; on a second one leave at once.
+
+    Only in the main thread, where Python delivers signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if meter.stopped is not None and meter.stopped.reason == "interrupted":
+            os._exit(130)  # files are written whole or by the line: nothing is torn that could matter
+        meter.stop("interrupted", f"interrupted by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def in_thread(work: Callable[[], T], meter: Meter) -> T:
+    """Run work in a thread of its own, and leave it behind where it does not end soon after an interruption.
+
+    DSPy takes over Ctrl-C where it runs in the main thread, and a call that hangs must not hold up the end.
+
+    Raises:
+        RunStop: where the run was interrupted and the work did not end in time.
+    """
+    import contextvars
+
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
+            failure.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+        stopped = meter.stopped
+        if thread.is_alive() and stopped is not None and stopped.reason == "interrupted":
+            thread.join(GRACE)
+            if thread.is_alive():
+                raise RunStop(stopped.reason, str(stopped))
+    if failure:
+        raise failure[0]
+    return outcome[0]

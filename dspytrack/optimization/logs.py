@@ -1,0 +1,25 @@
+"""What optimizers and libraries print goes to the run's log, not to the user's screen or stdout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+
+@contextmanager
+def logged(log_file: Path) -> Iterator[None]:
+    """Send what is printed or logged inside to the run's log."""
+    root, dspy_logger = logging.getLogger(), logging.getLogger("dspy")
+    with log_file.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        before = [(one, list(one.handlers), one.propagate) for one in (root, dspy_logger)]
+        root.handlers = [handler]
+        dspy_logger.handlers, dspy_logger.propagate = [], True
+        try:
+            yield
+        finally:
+            for one, handlers, propagate in before:
+                one.handlers, one.propagate = handlers, propagate

@@ -1,0 +1,67 @@
+"""From a comparison, or from a stop, to the result of the run."""
+
+from __future__ import annotations
+
+from dspytrack.errors import RunStop
+from dspytrack.optimization.plan import Plan
+from dspytrack.request import OptimizationRequest
+from dspytrack.result import (
+    HIGHER_IS_BETTER,
+    Comparison,
+    OptimizationResult,
+    PerformanceMetrics,
+    Status,
+)
+
+_STATUS: dict[str, Status] = {"budget": "budget_reached", "interrupted": "interrupted", "unreachable": "failed"}
+_WHY_UNKNOWN = {
+    "avg_cost": "the price of the LM is not known; give lm.price",
+    "avg_latency_ms": "a call of an earlier sitting was not timed",
+}
+
+
+def finished(
+    result: OptimizationResult, plan: Plan, comparison: Comparison, optimizer: str | None, stopped: RunStop | None
+) -> OptimizationResult:
+    """The result of a run that reached its comparison; `stopped` where a cap cut the search or the test short."""
+    request = plan.request
+    improvement = comparison.improvement_percentage
+    threshold = request.constraints.min_improvement_threshold
+    return result.model_copy(
+        update={
+            "status": "completed" if stopped is None else "budget_reached",
+            "verdict": comparison.verdict,
+            "reason": comparison.reason if stopped is None else f"{stopped}; {comparison.reason}",
+            "comparison": comparison,
+            "optimizer": optimizer,
+            "unknown": _unknown(comparison),
+            "target_reached": _targets(request, comparison.optimized),
+            "threshold_met": None if improvement is None else improvement >= threshold,
+        }
+    )
+
+
+def cut_off(result: OptimizationResult, stop: RunStop) -> OptimizationResult:
+    """The result of a run that ended before its comparison."""
+    return result.model_copy(update={"status": _STATUS[stop.reason], "reason": str(stop), "error": str(stop)})
+
+
+def _unknown(comparison: Comparison) -> dict[str, str]:
+    return {
+        f"{side}_{name}": _WHY_UNKNOWN.get(name, "no example was scored on both sides")
+        if comparison.examples
+        else "no example was scored on both sides"
+        for side, means in (("baseline", comparison.baseline), ("optimized", comparison.optimized))
+        for name, value in means.model_dump().items()
+        if value is None
+    }
+
+
+def _targets(request: OptimizationRequest, found: PerformanceMetrics) -> dict[str, bool]:
+    reached: dict[str, bool] = {}
+    for one in request.objectives:
+        value = getattr(found, one.metric)
+        if one.target_value is not None and value is not None:
+            up = HIGHER_IS_BETTER[one.metric]
+            reached[one.metric] = value >= one.target_value if up else value <= one.target_value
+    return reached
