@@ -2,7 +2,8 @@
 
     DspytrackError                1   an error of the program itself
     ├── UsageError                2   a bad option, argument or environment; nothing was spent
-    │   └── ConfigError           2   a fault in a config file or dataset: file, line, key
+    │   ├── ConfigError           2   a fault in a config file or dataset: file, line, key
+    │   └── ChangedError          2   what a run to resume was started with has changed
     ├── NotFoundError             1   nothing matches (as grep does)
     ├── BudgetReachedError        5   a cap was reached; the best so far is saved
     └── UnreachableError          6   something outside could not be reached; the record is kept
@@ -39,6 +40,14 @@ class ConfigError(UsageError):
         place = "" if file is None else f"{file}:{line}" if line is not None else str(file)
         parts = [part for part in (place, key) if part]
         super().__init__(": ".join([*parts, message]))
+
+
+class ChangedError(UsageError):
+    """What a run was started with has changed since, so it cannot be resumed."""
+
+    def __init__(self, run_id: str, changes: list[str]) -> None:
+        self.summary = f"{run_id} was started with something else ({'; '.join(changes)})"
+        super().__init__(f"{self.summary}. Put it back, or start afresh with --resume --allow-changes.")
 
 
 class NotFoundError(DspytrackError):

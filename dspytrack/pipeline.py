@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspytrack.errors import RunStop, UsageError
+from dspytrack.errors import ChangedError, RunStop
 from dspytrack.optimization.record import RUNS_DIR, Record, now
 from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
@@ -82,8 +82,7 @@ class OptimizationPipeline:
         stated = _stated(baseline_metrics)
         record = self._open(plan, stated, resume, allow_changes)
         with record.locked(), interruptible(plan.meter):
-            if resume is not None:
-                record.mend()
+            record.mend()
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
@@ -106,10 +105,10 @@ class OptimizationPipeline:
         if resume is not None:
             try:
                 return reopen(plan, self._runs_dir, resume)
-            except UsageError as refusal:
+            except ChangedError as refusal:
                 if not allow_changes:
                     raise
-                self._progress.note(f"{refusal.args[0].split(';')[0]}; starting afresh")
+                self._progress.note(f"{refusal.summary}; starting afresh")
         return open_new(plan, self._runs_dir, stated)
 
     def _measure_and_search(self, plan: Plan, record: Record, result: OptimizationResult) -> OptimizationResult:
@@ -217,15 +216,16 @@ class OptimizationPipeline:
     @contextmanager
     def _projected(self, record: Record) -> Iterator[Any]:
         """The run's MLflow projection, begun in the background: a server that is slow or gone holds up nothing."""
+        record.note(tracked=self._tracked)
         if not self._tracked:
             yield None
             return
         from dspytrack.tracking.config import MLflowConfig
-        from dspytrack.tracking.projection import Projection
+        from dspytrack.tracking.live import LiveRun
 
         if self._config is None:
             self._config = MLflowConfig.load()
-        yield Projection(record, self._config)
+        yield LiveRun(record, self._config)
 
     def _pack(self, plan: Plan, record: Record, found: Found, result: OptimizationResult) -> None:
         from dspytrack.tracking.model import pack

@@ -6,8 +6,10 @@ says "positive" to everything, so demos really help. Chat and JSON adapters are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,10 @@ class LMServer:
     billed: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     faults: list[int | str] = field(default_factory=list)
+    delay: float = 0.0
+    retry_after: str | None = None
+    in_flight: int = 0
+    most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fault(self) -> int | str | None:
@@ -46,7 +52,8 @@ def classify(body: dict[str, Any]) -> str:
     demos = sum(message["role"] == "assistant" for message in messages)
     label = "negative" if demos and re.search(r"bad|awful|broken|slow|rude", words) else "positive"
     fields = [name for name in outputs if name != "completed"] or ["label"]
-    values = {name: label if name == "label" else f"Name the mood of the text: {name}." for name in fields}
+    seen = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:6]
+    values = {name: label if name == "label" else f"Name the mood of the text ({name} {seen})." for name in fields}
     return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in values.items()) + "\n\n[[ ## completed ## ]]"
 
 
@@ -63,6 +70,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
             if isinstance(fault, int):
                 self._send(fault, {"error": {"message": f"played fault {fault}", "type": "fault", "code": fault}})
                 return
+            time.sleep(server.delay)
             content = "no format at all" if fault == "garbage" else server.answer(body)
             with server.lock:
                 server.billed += 1
@@ -89,6 +97,8 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            if code == 429 and server.retry_after is not None:
+                self.send_header("Retry-After", server.retry_after)
             self.end_headers()
             self.wfile.write(data)
 
@@ -98,12 +108,21 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed resets its connection; anything else is the test's business."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
-def lm_server(answer: Answer = classify) -> Iterator[LMServer]:
+def lm_server(answer: Answer = classify, delay: float = 0.0) -> Iterator[LMServer]:
     """A server on loopback for as long as the block lasts."""
-    server = LMServer(answer)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
-    http.daemon_threads = True
+    server = LMServer(answer, delay=delay)
+    http = _Server(("127.0.0.1", 0), _handler(server))
     server.api_base = f"http://127.0.0.1:{http.server_address[1]}/v1"
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()

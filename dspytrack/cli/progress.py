@@ -61,7 +61,7 @@ class LiveView:
 
     def note(self, message: str) -> None:
         """A line above the bars."""
-        self._console.print(f"note: {message}", markup=False, highlight=False)
+        self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
     def _update(self, advance: int) -> None:
         if self._task is not None:

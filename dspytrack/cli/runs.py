@@ -1,114 +1,121 @@
-"""`dspytrack runs …`: search, best, show."""
+"""`dspytrack runs …`: search, best, show, sync."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from dspytrack.cli.options import EnvFile, Format, Json, Order, config_from
 
 app = typer.Typer(no_args_is_help=True, help="Find and look at runs.")
-EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")]
-Columns = Annotated[str, typer.Option("--columns", help="Metrics shown in the table, with commas.")]
-_COLUMNS = "improvement_percentage,statistical_significance,optimized_success_rate,duration_seconds"
-
-
-def as_document(run: Run) -> dict[str, Any]:
-    """A run as JSON."""
-    head = {"run_id": run.info.run_id, "run_name": run.info.run_name, "status": run.info.status}
-    return head | {"metrics": run.data.metrics, "params": run.data.params, "tags": run.data.tags}
+_DEFAULT = "improvement_percentage,statistical_significance,optimized_success_rate"
+Columns = Annotated[str, typer.Option("--columns", help="Metrics to show, with commas.")]
+Filter = Annotated[str, typer.Option("--filter", help="In MLflow's syntax, such as metrics.iterations > 5.")]
 
 
 @app.command()
 def search(
-    filter_string: Annotated[str, typer.Option("--filter", help="In MLflow's syntax.")] = "",
-    order_by: Annotated[list[str] | None, typer.Option("--order-by")] = None,
+    filter_string: Filter = "",
+    order_by: Annotated[
+        list[str] | None, typer.Option("--order-by", help="Such as 'metrics.iterations DESC'; repeatable.")
+    ] = None,
     max_results: Annotated[int, typer.Option("--max-results", min=1)] = 100,
-    columns: Columns = _COLUMNS,
-    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    columns: Columns = _DEFAULT,
+    form: Annotated[Format, typer.Option("--format")] = Format.table,
+    as_json: Json = False,
+    local: Annotated[bool, typer.Option("--local", help="The records in this folder; no server is asked.")] = False,
     env_file: EnvFile = None,
 ) -> None:
-    """List runs."""
-    from dspytrack.tracking.config import MLflowConfig
-    from dspytrack.tracking.tracker import MLflowTracker
+    """List runs, newest first."""
+    from dspytrack.cli.tables import print_runs
+    from dspytrack.errors import UsageError
+    from dspytrack.tracking.documents import of_record, of_run
 
-    runs = MLflowTracker(MLflowConfig.load(env_file)).search(filter_string, max_results, order_by)
-    if as_json or form == "json":
-        typer.echo(json.dumps([as_document(run) for run in runs], indent=2))
-        return
-    _print_table(runs, columns.split(","))
+    if local:
+        from dspytrack.optimization.record import all_records
+
+        if filter_string or order_by:
+            raise UsageError("--filter and --order-by are MLflow's; --local lists records as they are")
+        documents = [of_record(record) for record in all_records()[:max_results]]
+    else:
+        from dspytrack.tracking.tracker import MLflowTracker
+
+        found = MLflowTracker(config_from(env_file)).search(filter_string, max_results, order_by)
+        documents = [of_run(run) for run in found]
+    print_runs(documents, _names(columns), Format.json if as_json else form)
 
 
 @app.command()
 def best(
-    metric: Annotated[str, typer.Option("--metric")] = "improvement_percentage",
-    order: Annotated[str | None, typer.Option("--order", help="desc or asc; default: the better way.")] = None,
-    filter_string: Annotated[str, typer.Option("--filter", help="In MLflow's syntax.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="What the best is the best by.")] = "improvement_percentage",
+    order: Annotated[Order | None, typer.Option("--order", help="Default: the metric's own better way.")] = None,
+    filter_string: Filter = "",
     significant: Annotated[bool, typer.Option("--significant", help="Only runs with p < 0.05.")] = False,
-    form: Annotated[str, typer.Option("--format", help="table, json or id.")] = "table",
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
+    as_json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
     """The best finished run by a metric."""
-    from dspytrack.tracking.config import MLflowConfig
+    from dspytrack.cli.tables import print_runs
+    from dspytrack.errors import UsageError, did_you_mean
+    from dspytrack.tracking.documents import of_run
     from dspytrack.tracking.tracker import MLflowTracker
 
-    run = MLflowTracker(MLflowConfig.load(env_file)).best(metric, order, filter_string, significant)
+    known = [*Format.__members__, "id"]
+    if form not in known:
+        raise UsageError(f"--format: expected {', '.join(known)}, not {form}.{did_you_mean(form, known)}")
+    wanted = order.value if order else None
+    run = MLflowTracker(config_from(env_file)).best(metric, wanted, filter_string, significant)
     if as_json or form == "json":
-        typer.echo(json.dumps(as_document(run), indent=2))
+        typer.echo(json.dumps(of_run(run), indent=2, allow_nan=False))
     elif form == "id":
         typer.echo(run.info.run_id)
     else:
-        _print_table([run], list(dict.fromkeys([metric, *_COLUMNS.split(",")])))
+        print_runs([of_run(run)], list(dict.fromkeys([metric, *_names(_DEFAULT)])), Format(form))
 
 
 @app.command()
 def show(
     ref: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or best.")],
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
     """One run in full."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from dspytrack.cli.values import format_value
-    from dspytrack.tracking.config import MLflowConfig
+    from dspytrack.cli.show_run import print_run
+    from dspytrack.tracking.documents import of_run
     from dspytrack.tracking.tracker import MLflowTracker
 
-    run = MLflowTracker(MLflowConfig.load(env_file)).get(ref)
+    document = of_run(MLflowTracker(config_from(env_file)).get(ref))
     if as_json:
-        typer.echo(json.dumps(as_document(run), indent=2))
-        return
-    console = Console(highlight=False)
-    console.print(f"{run.info.run_name} · {run.info.run_id} · {run.data.tags.get('status', run.info.status)}")
-    table = Table("metric", "value")
-    for name, value in sorted(run.data.metrics.items()):
-        table.add_row(name, format_value(name, value))
-    console.print(table)
-    console.print(f"verdict: {run.data.tags.get('verdict', 'none')}")
-    console.print(f"next: dspytrack model pull {run.info.run_id} -o model/")
+        typer.echo(json.dumps(document, indent=2, allow_nan=False))
+    else:
+        print_run(document)
 
 
-def _print_table(runs: list[Run], columns: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+@app.command()
+def sync(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="One run; without it all that is local.")
+    ] = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Send runs that have not reached the tracking server yet. Doing it twice changes nothing."""
+    from dspytrack.tracking.sync import sync as send
 
-    from dspytrack.cli.values import format_value
+    sent = []
+    for record, mlflow_run_id in send(config_from(env_file), run_id):
+        sent.append({"record": record.run_id, "run_id": mlflow_run_id})
+        if not as_json:
+            typer.echo(f"{record.run_id} -> {mlflow_run_id}")
+    if as_json:
+        typer.echo(json.dumps(sent, indent=2))
+    else:
+        typer.echo(f"{len(sent)} sent" if sent else "nothing to send; every finished run is in MLflow")
+        typer.echo("next: dspytrack runs search")
 
-    console = Console(highlight=False)
-    if not runs:
-        console.print("no runs; `dspytrack optimize config.yaml` makes one")
-        return
-    table = Table("run_id", "status", "verdict", *columns)
-    for run in runs:
-        cells = [format_value(name, run.data.metrics.get(name)) for name in columns]
-        status = run.data.tags.get("status", run.info.status)
-        table.add_row(run.info.run_id, status, run.data.tags.get("verdict", ""), *cells)
-    console.print(table)
-    console.print(f"next: dspytrack runs show {runs[0].info.run_id}")
+
+def _names(columns: str) -> list[str]:
+    return [name.strip() for name in columns.split(",") if name.strip()]

@@ -17,4 +17,8 @@ def format_value(name: str, value: float | None) -> str:
         return f"{value:.1f} s"
     if re.search(r"success_rate|improvement_percentage", name):
         return f"{value:.1%}"
+    if name == "statistical_significance":
+        return f"{value:.2g}"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
     return f"{value:.4g}"

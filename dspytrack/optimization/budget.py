@@ -243,6 +243,12 @@ class Meter:
         with self._lock:
             self._end(reason, message)
 
+    def settle(self, seconds: float) -> None:
+        """Let the calls in flight come home, for so long at most: what they answer is paid for and worth keeping."""
+        until = time.monotonic() + seconds
+        while self._in_flight > 0 and time.monotonic() < until:
+            time.sleep(0.01)
+
     def release(self) -> None:
         """Go on after a reached budget, with what was set aside."""
         with self._lock:

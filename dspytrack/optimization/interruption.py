@@ -68,5 +68,6 @@ def in_thread(work: Callable[[], T], meter: Meter) -> T:
             if thread.is_alive():
                 raise RunStop(stopped.reason, str(stopped))
     if failure:
+        meter.settle(GRACE)
         raise failure[0]
     return outcome[0]

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.errors import ChangedError, NotFoundError, UsageError
 from dspytrack.optimization.artifacts import write_inputs
 from dspytrack.optimization.environment import versions_and_commit
 from dspytrack.optimization.plan import Plan
@@ -68,7 +68,8 @@ def reopen(plan: Plan, runs_dir: Path, which: str) -> Record:
 
     Raises:
         NotFoundError: where there is none.
-        UsageError: where it has ended, or what it was started with has changed.
+        UsageError: where it has ended or is running.
+        ChangedError: where what it was started with has changed, naming each thing.
     """
     record = find(which, runs_dir) if which != NEWEST else _newest(plan, runs_dir)
     state = record.state
@@ -76,10 +77,7 @@ def reopen(plan: Plan, runs_dir: Path, which: str) -> Record:
         raise UsageError(f"{record.run_id} is {state}; there is nothing to resume")
     changes = list(_changes(record, plan))
     if changes:
-        raise UsageError(
-            f"{record.run_id} was started with something else: {'; '.join(changes)}. "
-            "Put it back, or start afresh with --resume --allow-changes."
-        )
+        raise ChangedError(record.run_id, changes)
     return record
 
 

@@ -186,6 +186,11 @@ class Record:
         found = self.read("result.json")
         return OptimizationResult.model_validate(found) if found else None
 
+    @property
+    def last_written(self) -> float:
+        """When something was last written (seconds since 1970)."""
+        return max(path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file())
+
     def note(self, **facts: Any) -> None:
         """Add facts to run.json."""
         self.write("run.json", self.info | facts)

@@ -118,6 +118,10 @@ class RunCache(Cache):  # type: ignore[misc]
                 return found
             flight = self._take_off(key, call)
             if flight is None:
+                found = self._response(key)  # another call may have landed since the first look
+                if found is not None:
+                    self._count_hit(key, call)
+                    return found
                 call.meter.admit()
                 call.started = time.perf_counter()
                 return None

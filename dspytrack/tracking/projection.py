@@ -1,62 +1,186 @@
-"""A running run's way into MLflow: begun in the background, finished within a deadline, never in the run's way."""
+"""A record -> its MLflow run. Live logging and later syncing are this one projection, and it may be done twice."""
 
 from __future__ import annotations
 
-import threading
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dspytrack.errors import DspytrackError
 from dspytrack.optimization.record import Record
 from dspytrack.result import OptimizationResult
-from dspytrack.tracking import sync
+from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
 
-FINISH_SECONDS = 10.0
-INTERRUPTED_SECONDS = 2.0
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
+RUN_TAG = "dspytrack.run_id"
+STATUSES = {"completed": "FINISHED", "budget_reached": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_PARAM_LIMIT = 6000
+_TAG_LIMIT = 5000
 
 
-class Projection:
-    """Shows a run in MLflow while it goes, and sends all of it at its end."""
+def begin(record: Record, config: MLflowConfig) -> str:
+    """Create the record's MLflow run as RUNNING, with its params and tags, or set it running again.
 
-    def __init__(self, record: Record, config: MLflowConfig) -> None:
-        self._record, self._config = record, config
-        self._begun: str | None = None
-        self._error: str | None = None
-        self._beginning = threading.Thread(target=self._begin, daemon=True)
-        self._beginning.start()
+    Returns:
+        The MLflow run id.
 
-    def _begin(self) -> None:
+    Raises:
+        UnreachableError: where the store does not answer.
+    """
+    with connected(config) as client:
+        return _find_or_create(client, record, config, running=True)
+
+
+def publish(record: Record, config: MLflowConfig) -> str:
+    """Send all of a record and end its run with the status it had. Doing it twice gives the same run.
+
+    Returns:
+        The MLflow run id.
+
+    Raises:
+        UnreachableError: where the store does not answer.
+    """
+    with connected(config) as client:
+        run_id = _find_or_create(client, record, config, running=False)
+        _send_result(client, run_id, record)
+        record.write("tracking.json", record.read("tracking.json") | {"sent": _version(record)})
+        return run_id
+
+
+def is_sent(record: Record, config: MLflowConfig) -> bool:
+    """Whether a record, as it is now, has reached a store."""
+    known = record.read("tracking.json") or {}
+    return known.get("tracking_uri") == config.shown and known.get("sent") == _version(record)
+
+
+def _version(record: Record) -> str:
+    """What a record holds of its run, as a checksum; its own MLflow ids left out."""
+    result = record.result
+    own = {"mlflow_run_id", "run_id", "tracking_uri", "tracking_error"}
+    text = "" if result is None else result.model_dump_json(exclude=own)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, running: bool) -> str:
+    known = record.read("tracking.json") or {}
+    name = (record.request.get("tracking") or {}).get("experiment_name") or config.experiment_name
+    run_id = _known_run(client, known, config)
+    if run_id is None:
+        experiment_id = _experiment(client, name, config)
+        found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
+        run_id = str(found[0].info.run_id) if found else _create(client, experiment_id, record)
+        record.write("tracking.json", {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id})
+    if running:
+        client.update_run(run_id, status="RUNNING")
+    return run_id
+
+
+def _known_run(client: MlflowClient, known: Mapping[str, str], config: MLflowConfig) -> str | None:
+    """The MLflow run that a record was projected to, where it is still there."""
+    from mlflow.exceptions import MlflowException
+
+    if known.get("tracking_uri") != config.shown or not known.get("mlflow_run_id"):
+        return None
+    try:
+        run = client.get_run(known["mlflow_run_id"])
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return None if run.info.lifecycle_stage == "deleted" else str(run.info.run_id)
+
+
+def _experiment(client: MlflowClient, name: str, config: MLflowConfig) -> str:
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(2):
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
         try:
-            self._begun = sync.begin(self._record, self._config)
-        except DspytrackError as error:
-            self._error = str(error)
+            return str(client.create_experiment(name, artifact_location=config.artifact_location))
+        except MlflowException as error:  # another run made it meanwhile
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    raise RuntimeError(f"experiment {name} is neither there nor can it be made")
 
-    def finish(self, result: OptimizationResult) -> OptimizationResult:
-        """Send the whole record; what does not arrive in time is left to `runs sync`.
 
-        Args:
-            result: as written to the record.
+def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
+    info = record.info
+    tags = dict(info.get("tags") or {}) | {RUN_TAG: record.run_id}
+    tags = {key: str(value)[:_TAG_LIMIT] for key, value in tags.items()}
+    started = int(info["started_at"] * 1000)
+    run_id = str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
+    _send_params(client, run_id, record)
+    return run_id
 
-        Returns:
-            The result with its MLflow run id, or with `tracking_error`.
-        """
-        allowed = INTERRUPTED_SECONDS if result.status == "interrupted" else FINISH_SECONDS
-        self._beginning.join(allowed)
-        if self._beginning.is_alive() or self._error is not None:
-            return result.model_copy(update={"tracking_error": self._error or f"{self._config.shown} does not answer"})
-        sent: list[str] = []
-        failed: list[str] = []
 
-        def send() -> None:
-            try:
-                sent.append(sync.publish(self._record, self._config))
-            except DspytrackError as error:
-                failed.append(str(error))
+def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
+    from mlflow.entities import Param
 
-        thread = threading.Thread(target=send, daemon=True)
-        thread.start()
-        thread.join(allowed)
-        if not sent:
-            why = failed[0] if failed else f"{self._config.shown} took longer than {allowed:g} s"
-            return result.model_copy(update={"tracking_error": why})
-        shown = {"mlflow_run_id": sent[0], "run_id": sent[0], "tracking_uri": self._config.shown}
-        return result.model_copy(update=shown)
+    arguments = record.info.get("optimizer_params") or {}
+    values = dict(_flat(record.request)) | dict(_flat(arguments, "optimizer_args."))
+    for batch in _batches([Param(key, _param(value)) for key, value in values.items()], 100):
+        client.log_batch(run_id, params=batch)
+
+
+def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    _send_params(client, run_id, record)
+    result = record.result
+    status = "interrupted" if result is None else result.status
+    ended = int(record.info.get("ended_at", record.last_written) * 1000)
+    started = int(record.info["started_at"] * 1000)
+    metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates()]
+    tags: dict[str, Any] = {"status": status}
+    if result is not None:
+        tags |= _result_tags(result)
+        known = result.metrics() if status != "interrupted" else {}
+        metrics += [Metric(name, value, ended, 0) for name, value in known.items()]
+    sent = [RunTag(key, str(value)[:_TAG_LIMIT]) for key, value in tags.items() if value is not None]
+    client.log_batch(run_id, metrics=metrics[:900], tags=sent)
+    for batch in _batches(metrics[900:], 900):
+        client.log_batch(run_id, metrics=batch)
+    client.log_artifacts(run_id, str(record.artifacts))
+    client.set_terminated(run_id, STATUSES[status], ended)
+
+
+def _result_tags(result: OptimizationResult) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "verdict_reason": result.reason or None,
+        "error": result.error,
+        "unknown": json.dumps(result.unknown) if result.unknown else None,
+        "min_improvement_threshold_met": None if result.threshold_met is None else str(result.threshold_met).lower(),
+        "target_reached": json.dumps(result.target_reached) if result.target_reached else None,
+        "mlflow.loggedArtifacts": json.dumps([{"path": "evaluation.json", "type": "table"}]),
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested data as dotted keys."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}{key}" if isinstance(inner, str) else f"{prefix}{key}.")
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{prefix}{index}.")
+    else:
+        yield prefix.rstrip("."), value
+
+
+def _param(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text[:_PARAM_LIMIT]
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,135 +1,36 @@
-"""A record -> its MLflow run. Live logging and later syncing are this one projection, and it may be done twice."""
+"""Records that have not reached the tracking server yet: which they are, and how they get there."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from pathlib import Path
 
-from dspytrack.optimization.record import Record
-from dspytrack.result import OptimizationResult
-from dspytrack.tracking.client import connected
+from dspytrack.errors import UsageError
+from dspytrack.optimization.opening import find
+from dspytrack.optimization.record import RUNS_DIR, Record, all_records
 from dspytrack.tracking.config import MLflowConfig
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-T = TypeVar("T")
-RUN_TAG = "dspytrack.run_id"
-STATUSES = {"completed": "FINISHED", "budget_reached": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-_PARAM_LIMIT = 6000
-_TAG_LIMIT = 5000
+from dspytrack.tracking.projection import is_sent, publish
 
 
-def begin(record: Record, config: MLflowConfig) -> str:
-    """Create the record's MLflow run as RUNNING, with its params and tags; returns the MLflow run id.
+def unsent(config: MLflowConfig, runs_dir: Path = RUNS_DIR) -> list[Record]:
+    """Records that a store lacks, oldest first: those of runs that are over and were to be tracked."""
+    return [
+        record
+        for record in reversed(all_records(runs_dir))
+        if record.info.get("tracked", True) and not is_sent(record, config) and record.state != "running"
+    ]
 
-    Raises:
-        UnreachableError: where the store does not answer.
-    """
-    with connected(config) as client:
-        return _find_or_create(client, record, config)
 
-
-def publish(record: Record, config: MLflowConfig) -> str:
-    """Send all of a record and end its run with the status it had; returns the MLflow run id.
+def sync(config: MLflowConfig, run_id: str | None = None, runs_dir: Path = RUNS_DIR) -> Iterator[tuple[Record, str]]:
+    """Send what is still local, or one run; each record as it arrives, with its MLflow run id.
 
     Raises:
-        UnreachableError: where the store does not answer.
+        NotFoundError: where no record has that id.
+        UsageError: where the run is still going on.
+        UnreachableError: where the store does not answer; what arrived before is there once.
     """
-    with connected(config) as client:
-        run_id = _find_or_create(client, record, config)
-        result = record.result
-        if result is not None:
-            _send_result(client, run_id, record, result)
-        return run_id
-
-
-def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig) -> str:
-    known = record.read("tracking.json") or {}
-    if known.get("tracking_uri") == config.shown and known.get("mlflow_run_id"):
-        return str(known["mlflow_run_id"])
-    name = (record.request.get("tracking") or {}).get("experiment_name") or config.experiment_name
-    experiment_id = _experiment(client, name, config)
-    found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
-    run_id = str(found[0].info.run_id) if found else _create(client, experiment_id, record)
-    record.write("tracking.json", {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id})
-    return run_id
-
-
-def _experiment(client: MlflowClient, name: str, config: MLflowConfig) -> str:
-    from mlflow.exceptions import MlflowException
-
-    for _ in range(2):
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        try:
-            return str(client.create_experiment(name, artifact_location=config.artifact_location))
-        except MlflowException as error:  # another run made it meanwhile
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-    raise RuntimeError(f"experiment {name} is neither there nor can it be made")
-
-
-def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
-    from mlflow.entities import Param
-
-    info = record.info
-    tags = dict(info.get("tags") or {}) | {RUN_TAG: record.run_id}
-    tags = {key: str(value)[:_TAG_LIMIT] for key, value in tags.items()}
-    started = int(info["started_at"] * 1000)
-    run_id = str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
-    values = dict(_flat(record.request)) | dict(_flat(info.get("optimizer_params") or {}, "optimizer_args."))
-    params = [Param(key, _param(value)) for key, value in values.items()]
-    for batch in _batches(params, 100):
-        client.log_batch(run_id, params=batch)
-    return run_id
-
-
-def _send_result(client: MlflowClient, run_id: str, record: Record, result: OptimizationResult) -> None:
-    from mlflow.entities import Metric, RunTag
-
-    ended = int(record.info["ended_at"] * 1000)
-    metrics = [Metric(name, value, ended, 0) for name, value in result.metrics().items()]
-    metrics += [Metric("validation_score", one.score, ended, one.step) for one in record.candidates()]
-    tags = {
-        "status": result.status,
-        "verdict": result.verdict,
-        "verdict_reason": result.reason or None,
-        "error": result.error,
-        "unknown": json.dumps(result.unknown) if result.unknown else None,
-        "min_improvement_threshold_met": None if result.threshold_met is None else str(result.threshold_met).lower(),
-        "target_reached": json.dumps(result.target_reached) if result.target_reached else None,
-        "mlflow.loggedArtifacts": json.dumps([{"path": "evaluation.json", "type": "table"}]),
-    }
-    sent = [RunTag(key, str(value)[:_TAG_LIMIT]) for key, value in tags.items() if value is not None]
-    client.log_batch(run_id, metrics=metrics[:900], tags=sent)
-    for batch in _batches(metrics[900:], 900):
-        client.log_batch(run_id, metrics=batch)
-    client.log_artifacts(run_id, str(record.artifacts))
-    client.set_terminated(run_id, STATUSES[result.status], ended)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested data as dotted keys."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}{key}" if isinstance(inner, str) else f"{prefix}{key}.")
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{prefix}{index}.")
-    else:
-        yield prefix.rstrip("."), value
-
-
-def _param(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text[:_PARAM_LIMIT]
-
-
-def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    records = unsent(config, runs_dir) if run_id is None else [find(run_id, runs_dir)]
+    for record in records:
+        if record.state == "running":
+            raise UsageError(f"{record.run_id} is still running; it sends itself at its end")
+        yield record, publish(record, config)

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dspytrack.tracking.config import MLflowConfig
+
+EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+class Format(str, Enum):
+    """How runs are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    md = "md"
+
+
+class Order(str, Enum):
+    """Which end of a metric is the best."""
+
+    desc = "desc"
+    asc = "asc"
+
+
+def config_from(env_file: Path | None) -> MLflowConfig:
+    """The MLflow settings of a command."""
+    from dspytrack.tracking.config import MLflowConfig
+
+    return MLflowConfig.load(env_file)

@@ -1,0 +1,56 @@
+"""A run as one plain document, whether it comes from MLflow or from its record: what every command prints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import NotFoundError
+from dspytrack.optimization.record import RUNS_DIR, Record
+from dspytrack.tracking.projection import RUN_TAG, STATUSES
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+Document = dict[str, Any]
+
+
+def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
+    """An MLflow run; one that is RUNNING there although its process here is gone is shown as interrupted."""
+    document: Document = {
+        "run_id": run.info.run_id,
+        "run_name": run.info.run_name,
+        "status": run.info.status,
+        "metrics": {name: value if math.isfinite(value) else None for name, value in run.data.metrics.items()},
+        "params": dict(run.data.params),
+        "tags": dict(run.data.tags),
+    }
+    if run.info.status == "RUNNING" and RUN_TAG in run.data.tags:
+        try:
+            state = Record.open(run.data.tags[RUN_TAG], runs_dir).state
+        except NotFoundError:
+            return document  # another machine's run: whether it lives cannot be known here
+        if state == "interrupted":
+            document["tags"]["status"] = state
+            document["resume"] = f"dspytrack optimize CONFIG --resume {run.data.tags[RUN_TAG]}"
+    return document
+
+
+def of_record(record: Record) -> Document:
+    """A record that may never have reached a server; `run_id` is the record's own."""
+    info, result, state = record.info, record.result, record.state
+    document: Document = {
+        "run_id": record.run_id,
+        "run_name": info.get("run_name"),
+        "status": STATUSES.get(state, "RUNNING"),
+        "metrics": result.metrics() if result is not None else {},
+        "params": {},
+        "tags": {**(info.get("tags") or {}), "status": state},
+        "mlflow_run_id": (record.read("tracking.json") or {}).get("mlflow_run_id"),
+    }
+    if result is not None and result.verdict is not None:
+        document["tags"]["verdict"] = result.verdict
+    if state in ("interrupted", "failed"):
+        document["resume"] = f"dspytrack optimize {info.get('config') or 'CONFIG'} --resume {record.run_id}"
+    return document

@@ -1,0 +1,195 @@
+"""The fault harness: runs `dspytrack optimize` as a process, kills it at seeded moments, resumes it, compares.
+
+python -m tests.faults --kills 20 --out tests/faults.md      (make faults)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tests.lm_server import LMServer
+from tests.runs import rows
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "labeled_few_shot": {"k": 4},
+    "bootstrap_few_shot": {"max_bootstrapped_demos": 2, "max_labeled_demos": 4},
+    "bootstrap_random_search": {"num_candidate_programs": 3, "max_bootstrapped_demos": 1, "max_labeled_demos": 4},
+    "copro": {"breadth": 3, "depth": 2},
+    "miprov2": {"num_candidates": 2, "num_trials": 3, "max_bootstrapped_demos": 1, "max_labeled_demos": 2},
+    "gepa": {"max_metric_calls": 60},
+    "simba": {"bsize": 8, "max_steps": 2, "num_candidates": 3, "max_demos": 2},
+}
+MEASURED = ("latency", "duration", "seconds")
+
+
+@dataclass
+class Outcome:
+    """How a sequence of sittings ended: the JSON of the last, the program's state, responses billed by the server."""
+
+    document: dict[str, Any]
+    program: dict[str, Any]
+    billed: int
+    sittings: int
+    code: int
+
+    def comparable(self) -> dict[str, Any]:
+        """Everything that must be the same however often the run was killed."""
+        kept = {
+            name: value
+            for name, value in self.document.items()
+            if isinstance(value, int | float | str | None) and not any(word in name for word in MEASURED)
+        }
+        for name in ("run_id", "record", "task_cached_calls", "task_failed_calls", "task_retried_calls"):
+            kept.pop(name, None)
+        return kept | {"program": self.program}
+
+
+def write_config(folder: Path, server: LMServer, optimizer: str, **changes: Any) -> Path:
+    """A small run's config and data in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = "".join(json.dumps(row) + "\n" for row in rows(40))
+    (folder / "data.jsonl").write_text(data, encoding="utf-8")
+    document: dict[str, Any] = {
+        "target": {"id": "mood"},
+        "program": {"signature": "text -> label", "instructions": "Name the mood."},
+        "dataset": {"path": "data.jsonl", "inputs": ["text"], "stratify": "label"},
+        "metric": {"name": "exact_match", "field": "label"},
+        "lm": {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "num_retries": 1, "timeout": 10},
+        "optimizer": {"name": optimizer, "params": OPTIMIZERS[optimizer]},
+        "evaluation": {"num_threads": 4},
+    }
+    path = folder / "config.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(document | changes, file)
+    return path
+
+
+def start(config: Path, *options: str, tracking: bool = False) -> subprocess.Popen[str]:
+    """`dspytrack optimize` in the config's folder."""
+    arguments = ["optimize", config.name, "--json", *options, *([] if tracking else ["--no-tracking"])]
+    return subprocess.Popen(
+        [sys.executable, "-m", "dspytrack", *arguments],
+        cwd=config.parent,
+        env=os.environ | {"OPENAI_API_KEY": "a-key-for-loopback"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str], config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
+    """Wait for a run's end and read what it left."""
+    out, err = process.communicate(timeout=240)
+    if not out:
+        raise AssertionError(f"exit {process.returncode}: {err}")
+    document = json.loads(out)
+    state = config.parent / document["record"] / "artifacts/models/optimized_model.json"
+    program = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    return Outcome(document, program, server.billed - before, sittings, process.returncode)
+
+
+def run_unkilled(config: Path, server: LMServer) -> Outcome:
+    """One sitting."""
+    before = server.billed
+    return end(start(config), config, server, before, 1)
+
+
+def run_killed(config: Path, server: LMServer, moments: list[int], kind: signal.Signals = signal.SIGKILL) -> Outcome:
+    """A run that gets a signal when the server has billed that many responses, resumed until it ends."""
+    before, sittings, resume = server.billed, 0, False
+    for moment in moments:
+        process = start(config, *(["--resume"] if resume else []))
+        sittings += 1
+        while process.poll() is None and server.billed - before < moment:
+            time.sleep(0.002)
+        if process.poll() is not None:
+            return end(process, config, server, before, sittings)
+        process.send_signal(kind)
+        process.communicate()
+        resume = any((config.parent / ".dspytrack/runs").glob("*/run.json"))
+    return end(start(config, *(["--resume"] if resume else [])), config, server, before, sittings + 1)
+
+
+def differences(left: Outcome, right: Outcome) -> list[str]:
+    """Names of what is not the same to the last digit."""
+    a, b = left.comparable(), right.comparable()
+    return [
+        f"{name}: {a.get(name)!r} != {b.get(name)!r}"
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name)
+    ]
+
+
+def matrix(folder: Path, optimizers: list[str], kills: int, seed: int, threads: int = 4) -> list[dict[str, Any]]:
+    """Kill each optimizer's run `kills` times at seeded moments, two in one run; one row for each optimizer."""
+    from tests.lm_server import lm_server
+
+    table = []
+    for name in optimizers:
+        rng = random.Random(f"{seed}:{name}")
+        with lm_server(delay=0.01) as server:
+            config = write_config(folder / name / "whole", server, name)
+            whole = run_unkilled(config, server)
+            again, worst = [], 0
+            for index in range(kills):
+                config = write_config(folder / name / str(index), server, name)
+                killed = run_killed(config, server, [rng.randint(1, whole.billed - 1)])
+                again += differences(whole, killed)
+                worst = max(worst, killed.billed - whole.billed)
+        table.append(
+            {
+                "optimizer": name,
+                "billed": whole.billed,
+                "kills": kills,
+                "billed again, at most": worst,
+                "threads": threads,
+                "differences": again,
+            }
+        )
+    return table
+
+
+def main() -> None:
+    """Write the table of the whole matrix."""
+    import argparse
+    import tempfile
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("tests/faults.md"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table = matrix(Path(folder), list(OPTIMIZERS), given.kills, given.seed)
+    lines = [
+        f"# Runs killed with SIGKILL at seeded random moments and resumed (seed {given.seed})",
+        "",
+        "| optimizer | billed calls, unkilled | kills | billed again, at most | in flight | results that differ |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in table:
+        lines.append(
+            f"| {row['optimizer']} | {row['billed']} | {row['kills']} | {row['billed again, at most']} "
+            f"| {row['threads']} | {len(row['differences'])} |"
+        )
+    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    for row in table:
+        for one in row["differences"]:
+            print(row["optimizer"], one)
+    sys.exit(any(row["differences"] or row["billed again, at most"] > row["threads"] for row in table))
+
+
+if __name__ == "__main__":
+    main()

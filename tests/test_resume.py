@@ -1,0 +1,161 @@
+"""Runs that are killed, interrupted, changed or run twice at once: real processes against the LM server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import OPTIMIZERS, differences, run_killed, run_unkilled, start, write_config
+from tests.lm_server import LMServer, lm_server
+
+pytestmark = pytest.mark.integration
+
+
+def wait_for(server: LMServer, billed: int) -> None:
+    """Wait until a run is in the middle of its calls."""
+    until = time.monotonic() + 60
+    while server.billed < billed:
+        assert time.monotonic() < until, "the run made no calls"
+        time.sleep(0.005)
+
+
+def again(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`dspytrack optimize` to its end."""
+    process = start(config, *options)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_run_killed_twice_ends_as_one_that_was_not(name: str, tmp_path: Path) -> None:
+    with lm_server(delay=0.01) as server:
+        whole = run_unkilled(write_config(tmp_path / "whole", server, name), server)
+        moments = [whole.billed // 3, 2 * whole.billed // 3]
+        killed = run_killed(write_config(tmp_path / "killed", server, name), server, moments)
+    assert killed.sittings >= 2
+    assert differences(whole, killed) == []
+    threads, kills = 4, killed.sittings - 1
+    assert whole.billed <= killed.billed <= whole.billed + threads * kills
+    assert whole.document["baseline_avg_latency_ms"] is not None
+    assert killed.document["baseline_avg_latency_ms"] is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_closes_in_seconds_and_resumes(number: signal.Signals, tmp_path: Path) -> None:
+    with lm_server(delay=0.05) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config)
+        wait_for(server, 20)
+        began = time.monotonic()
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+        assert time.monotonic() - began < 5
+        assert process.returncode == 130
+        assert json.loads(out)["status"] == "interrupted"
+        at_end = server.billed
+        time.sleep(0.3)
+        assert server.billed == at_end
+        resumed = again(config, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["total_lm_calls"] <= server.billed + 4
+
+
+def test_an_interruption_does_not_wait_for_a_call_that_hangs(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = ["hang"] * 50
+        process = start(write_config(tmp_path, server, "labeled_few_shot"))
+        until = time.monotonic() + 60
+        while len(server.faults) > 46 and time.monotonic() < until:
+            time.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert time.monotonic() - began < 5
+        assert process.returncode == 130
+
+
+def test_what_has_changed_since_is_named_and_refused(tmp_path: Path) -> None:
+    with lm_server(delay=0.02) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config)
+        wait_for(server, 10)
+        process.kill()
+        process.communicate()
+        billed = server.billed
+        changed = again(config, "--resume", "--set", "seed=7")
+        assert changed.returncode == 2
+        assert "seed was 0, is 7" in changed.stderr
+        assert server.billed == billed
+        data = (tmp_path / "data.jsonl").read_text()
+        (tmp_path / "data.jsonl").write_text(data.replace("number 3", "number three"))
+        assert "the data has changed" in again(config, "--resume").stderr
+        assert server.billed == billed
+        afresh = again(config, "--resume", "--allow-changes")
+    assert afresh.returncode == 0
+    assert "starting afresh" in afresh.stderr
+
+
+def test_one_record_is_run_by_one_process(tmp_path: Path) -> None:
+    with lm_server(delay=0.1) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config)
+        wait_for(server, 5)
+        run_id = next((tmp_path / ".dspytrack/runs").iterdir()).name
+        second = again(config, "--resume", run_id)
+        process.kill()
+        process.communicate()
+    assert second.returncode == 2
+    assert "running" in second.stderr
+
+
+def test_a_torn_line_and_a_broken_shard_are_mended(tmp_path: Path) -> None:
+    with lm_server(delay=0.01) as server:
+        whole = run_unkilled(write_config(tmp_path / "whole", server, "bootstrap_random_search"), server)
+        config = write_config(tmp_path / "torn", server, "bootstrap_random_search")
+        before = server.billed
+        process = start(config)
+        wait_for(server, before + 30)
+        process.kill()
+        process.communicate()
+        record = next((tmp_path / "torn/.dspytrack/runs").iterdir())
+        with (record / "rows/baseline.jsonl").open("a") as file:
+            file.write('{"example_id": "torn')
+        shard = next(path for path in sorted(record.glob("cache/*/cache.db")) if path.stat().st_size > 4096)
+        shard.write_bytes(b"no database" * 1000)
+        resumed = again(config, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["statistical_significance"] == whole.document["statistical_significance"]
+
+
+def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> None:
+    env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/m.db", "OPENAI_API_KEY": "a-key-for-loopback"}
+    with lm_server(delay=0.05) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", env["MLFLOW_TRACKING_URI"])
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config, tracking=True)
+        wait_for(server, 60)
+        process.kill()
+        process.communicate()
+
+        def search(*options: str) -> list[dict[str, object]]:
+            command = [sys.executable, "-m", "dspytrack", "runs", "search", "--json", *options]
+            found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+            return list(json.loads(found.stdout))
+
+        [local] = search("--local")
+        assert "--resume" in str(local["resume"])
+        [run] = search()
+        assert run["tags"]["status"] == "interrupted"  # type: ignore[index]
+        resumed = start(config, "--resume", tracking=True)
+        out, err = resumed.communicate(timeout=120)
+        assert resumed.returncode == 0, err
+        [run] = search()
+    assert run["status"] == "FINISHED"
+    assert json.loads(out)["run_id"] == run["run_id"]
