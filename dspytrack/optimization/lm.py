@@ -55,6 +55,14 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         known: set[str] = super().supported_params
         return known | {"response_format"} if self.embedded else known
 
+    @property
+    def price_known(self) -> bool:
+        """Whether a call's cost can be told from its tokens."""
+        from dspy.clients.model_metadata import model_info
+
+        provider, _, name = self.model.partition("/")
+        return self.embedded or self.price is not None or "input_cost_per_token" in model_info(provider, name)
+
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
         return self._tried(Retrying, self.meter.wait, lambda: self._once(prompt, kwargs))
 

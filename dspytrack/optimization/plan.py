@@ -11,7 +11,7 @@ import dspy
 from dspytrack.errors import ConfigError, RunStop
 from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
-from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm
+from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, Sizes, prepare
 from dspytrack.optimization.program import build_program, output_fields
@@ -93,6 +93,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     program = build_program(request.program, request.base_dir)
     _check_inputs(request, program)
     meter = Meter(caps=request.constraints)
+    _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
     judge = build_lm(request.metric.lm, role="judge", meter=meter, key="metric.lm") if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
@@ -104,6 +105,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
         prepare(one, sizes, f"optimizer.{index}" if many else "optimizer")
         for index, one in enumerate(request.optimizer)
     ]
+    _check_caps(request, lms, len(parts.test) * request.evaluation.repeats * sizes.predictors)
     adapter = adapter_for(request.lm)
     if request.metric.name != "llm_judge":
         _try_metric(metric, program, parts.train[0], request)
@@ -118,6 +120,34 @@ def _build_lms(request: OptimizationRequest, meter: Meter) -> dict[str, MeteredL
         spec = getattr(request, f"{role}_lm")
         lms[role] = task.as_role(role) if spec is None else build_lm(spec, role=role, meter=meter, key=f"{role}_lm")
     return lms
+
+
+def _meter_own_lms(program: dspy.Module, meter: Meter) -> None:
+    """LMs that a program sets on its predictors are counted and capped like the run's own."""
+    for _, predictor in program.named_predictors():
+        if predictor.lm is not None:
+            predictor.lm = metered(predictor.lm, meter, "program.import")
+
+
+def _check_caps(request: OptimizationRequest, lms: Mapping[str, MeteredLM], evaluation_calls: int) -> None:
+    """A cap must leave room for baseline and final evaluation, and money can only be capped where prices are known."""
+    caps = request.constraints
+    if caps.max_lm_calls is not None and caps.max_lm_calls < 2 * evaluation_calls:
+        raise ConfigError(
+            f"{caps.max_lm_calls} calls do not suffice for the baseline and the final evaluation, which take "
+            f"{evaluation_calls} each; give {2 * evaluation_calls} or more",
+            key="constraints.max_lm_calls",
+        )
+    if caps.max_cost_usd is None:
+        return
+    for role, lm in lms.items():
+        if not lm.price_known:
+            key = "lm" if getattr(request, f"{role}_lm", None) is None else f"{role}_lm"
+            raise ConfigError(
+                f"max_cost_usd needs the price of `{lm.model}`, which is not known; "
+                "give price: {input_per_million: …, output_per_million: …}",
+                key=f"{key}.price",
+            )
 
 
 def _check_inputs(request: OptimizationRequest, program: dspy.Module) -> None:

@@ -1,0 +1,206 @@
+"""Every mistake in what a user gives: exit code 2, one sentence with file, line, key and the nearest right word."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dspytrack.config_file import load_request, located
+from dspytrack.errors import ConfigError, UsageError
+from dspytrack.optimization.plan import make_plan
+
+CONFIG = """\
+target: {id: mood}
+program:
+  signature: "text -> label"
+  instructions: Name the mood.
+dataset:
+  path: data.jsonl
+  inputs: [text]
+metric: {name: exact_match, field: label}
+lm: {model: openai/gpt-4o-mini}
+optimizer:
+  name: labeled_few_shot
+  params: {k: 2}
+"""
+ROWS = [{"text": f"thing {i}", "label": ("up", "down")[i % 2]} for i in range(20)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a good config and data."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def fault(folder: Path, *settings: str) -> ConfigError:
+    """What is said of the config in a folder."""
+    path = folder / "config.yaml"
+    with pytest.raises(ConfigError) as caught, located(path):
+        make_plan(load_request(path, settings))
+    return caught.value
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    """The config with one change."""
+    assert old in CONFIG
+    (folder / "config.yaml").write_text(CONFIG.replace(old, new))
+    return folder
+
+
+def test_the_good_config_is_good(folder: Path) -> None:
+    make_plan(load_request(folder / "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "says"),
+    [
+        ("program:", "programm:", 2, "programm", "Did you mean `program`"),
+        ("  inputs: [text]", "  inputs: text", 7, "dataset.inputs", "list"),
+        ("  inputs: [text]", "  inputs: [texd]", 7, "dataset.inputs", "the data has no `texd`"),
+        ("{id: mood}", "{id: mood", None, None, "not valid YAML"),
+        ("{model: openai/gpt-4o-mini}", "{model: openai/x, api_key: abc}", 9, "lm.api_key", "environment only"),
+        (
+            "{model: openai/gpt-4o-mini}",
+            "{model: openai/x, options: {x: sk-abcdefghijklmnopqrstu}}",
+            9,
+            None,
+            "secrets",
+        ),
+        ("{model: openai/gpt-4o-mini}", "{model: '${MODEL_NAME}'}", 9, "lm.model", "MODEL_NAME is not set"),
+        ("{model: openai/gpt-4o-mini}", "{model: nobody/knows-this}", 9, "lm.model", "no provider knows"),
+        (
+            "{model: openai/gpt-4o-mini}",
+            "{model: anthropic/claude-3-haiku-20240307}",
+            9,
+            "lm.model",
+            "ANTHROPIC_API_KEY",
+        ),
+        ("name: labeled_few_shot", "name: labelled_few_shot", 11, "optimizer.name", "`labeled_few_shot`"),
+        ("{k: 2}", "{kk: 2}", 12, "optimizer.params.kk", "is no parameter"),
+        ("field: label", "field: lable", 8, "metric.field", "Did you mean `label`"),
+        ("name: exact_match", "name: exact_mach", 8, "metric.name", "Did you mean `exact_match`"),
+        ("path: data.jsonl", "path: nothing.jsonl", 6, "dataset.path", "no such file"),
+        ("path: data.jsonl", "path: config.yaml", 6, "dataset.path", ".jsonl"),
+        ('signature: "text -> label"', 'signature: "text label"', 3, "program.signature", "text -> label"),
+        (
+            'signature: "text -> label"\n  instructions: Name the mood.',
+            "import: nowhere:It",
+            3,
+            "program.import",
+            "nowhere",
+        ),
+        ("name: exact_match, field: label", "import: 'own:nothing'", 8, "metric.import", "has no `nothing`"),
+        ("name: exact_match, field: label", "import: 'own:number'", 8, "metric.import", "expected a function"),
+        ("name: exact_match, field: label", "import: 'own:raises'", 8, "metric.import", "raises on the first example"),
+        (
+            'signature: "text -> label"\n  instructions: Name the mood.',
+            "import: 'own:Wrong'",
+            3,
+            "program.import",
+            "raises",
+        ),
+        (
+            'signature: "text -> label"\n  instructions: Name the mood.',
+            "import: 'own:number'",
+            3,
+            "program.import",
+            "int",
+        ),
+    ],
+)
+def test_a_mistake_in_the_config_is_named(
+    folder: Path, old: str, new: str, line: int | None, key: str | None, says: str
+) -> None:
+    (folder / "own.py").write_text(
+        "import dspy\n\nnumber = 3\n\n\ndef raises(example, prediction):\n    raise KeyError('label')\n\n\n"
+        "class Wrong(dspy.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.p = dspy.Predict('text -> label')\n\n    def forward(self, txt):\n        return self.p(text=txt)\n"
+    )
+    error = fault(edited(folder, old, new))
+    assert says in str(error)
+    assert error.exit_code == 2
+    assert "config.yaml" in str(error.file) or "data.jsonl" in str(error.file)
+    if line is not None:
+        assert error.line == line, str(error)
+    if key is not None:
+        assert error.key == key
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "no examples"),
+        (json.dumps(ROWS[0]) + "\n", "needs 2 or more"),
+        ('{"text": "a", "label": "b"}\n{"text": \n', "data.jsonl:2: not JSON"),
+        ("[1]\n[2]\n", "data.jsonl:1: expected a JSON object"),
+        ("".join(json.dumps({"txt": str(i), "label": "x"}) + "\n" for i in range(9)), "no `text` at data.jsonl:1. Did"),
+        ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), "part is empty"),
+    ],
+)
+def test_a_mistake_in_the_data_is_named(folder: Path, content: str, says: str) -> None:
+    (folder / "data.jsonl").write_text(content)
+    assert says in str(fault(folder))
+
+
+def test_an_example_in_two_files_names_both_lines(folder: Path) -> None:
+    (folder / "test.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in [{"text": "new", "label": "up"}, ROWS[4]])
+    )
+    edited(folder, "path: data.jsonl", "train: data.jsonl\n  test: test.jsonl")
+    said = str(fault(folder))
+    assert "data.jsonl:5" in said
+    assert "test.jsonl:2" in said
+
+
+def test_splits_that_do_not_add_up_or_leave_a_part_empty(folder: Path) -> None:
+    assert "add up to 1" in str(fault(folder, "dataset.split={train: 0.5, val: 0.2, test: 0.4}"))
+    assert "above 0" in str(fault(folder, "dataset.split={train: 0, val: 0.5, test: 0.5}"))
+
+
+def test_a_missing_key_names_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "OPENAI_API_KEY" in str(fault(folder))
+
+
+def test_a_cap_that_cannot_hold_the_two_evaluations(folder: Path) -> None:
+    error = fault(folder, "constraints.max_lm_calls=10")
+    assert error.key == "constraints.max_lm_calls"
+    assert "16" in str(error)
+
+
+def test_a_cost_cap_needs_a_known_price(folder: Path) -> None:
+    error = fault(folder, "constraints.max_cost_usd=1", "lm.model=openai/some-model-of-ours")
+    assert error.key == "lm.price"
+    assert "input_per_million" in str(error)
+    price = "lm.price={input_per_million: 1, output_per_million: 2}"
+    make_plan(load_request(folder / "config.yaml", ["constraints.max_cost_usd=1", "lm.model=openai/ours", price]))
+
+
+def test_optimizer_values_that_would_fail_in_the_middle(folder: Path) -> None:
+    for settings in (
+        ["optimizer={name: simba, params: {bsize: 50}}"],
+        ["optimizer={name: copro, params: {breadth: 1}}"],
+        ["optimizer={name: bootstrap_random_search, params: {max_bootstrapped_demos: 0}}"],
+    ):
+        assert (fault(folder, *settings).key or "").startswith("optimizer.params")
+
+
+def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dspytrack.tracking import MLflowConfig
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "locallhost:5000")
+    with pytest.raises(UsageError, match=r"MLFLOW_TRACKING_URI.*http://localhost:5000"):
+        MLflowConfig.load()
+    with pytest.raises(UsageError, match="no such file"):
+        MLflowConfig.load(tmp_path / "nothing")
+
+
+def test_every_message_is_one_sentence_on_one_line(folder: Path) -> None:
+    for old, new in (("program:", "programm:"), ("{k: 2}", "{kk: 2}"), ("path: data.jsonl", "path: x.jsonl")):
+        assert not re.search(r"[\n\t]", str(fault(edited(folder, old, new))))
