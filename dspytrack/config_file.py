@@ -147,7 +147,8 @@ def _dotted(loc: Loc) -> str:
 def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
     """The first fault as a sentence with its place and the nearest right word."""
     faults = error.errors()
-    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])  # a typo explains what is missing
+    typos = [one for one in faults if one["type"] == "extra_forbidden"]  # these explain what is missing, too
+    fault = (typos or faults)[0]
     loc = tuple(fault["loc"])
     if loc and loc[0] == "optimizer" and not isinstance(document.get("optimizer"), list):
         loc = (loc[0], *loc[2:])

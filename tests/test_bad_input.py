@@ -120,7 +120,8 @@ def test_a_mistake_in_the_config_is_named(
     (folder / "own.py").write_text(
         "import dspy\n\nnumber = 3\n\n\ndef raises(example, prediction):\n    raise KeyError('label')\n\n\n"
         "class Wrong(dspy.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.p = dspy.Predict('text -> label')\n\n    def forward(self, txt):\n        return self.p(text=txt)\n"
+        "        self.p = dspy.Predict('text -> label')\n\n    def forward(self, txt):\n"
+        "        return self.p(text=txt)\n"
     )
     error = fault(edited(folder, old, new))
     assert says in str(error)

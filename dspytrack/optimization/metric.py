@@ -45,7 +45,7 @@ class ScoredMetric:
         Raises:
             TypeError: where the metric returns neither bool, number nor score with feedback.
         """
-        given = (example, prediction, trace, *more)[: self._places]
+        given = (example, prediction, trace, *more, None, None)[: self._places]
         return _as_score(self._function(*given, **self._params), self.name)
 
     def plain(self, example: Any, prediction: Any, trace: Any = None) -> float:

@@ -1,0 +1,101 @@
+"""The config file: round trip, variables, overrides."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from dspytrack.config_file import load_request
+from dspytrack.errors import ConfigError
+from dspytrack.request import OptimizationRequest
+
+BASE: dict[str, Any] = {
+    "target": {"id": "mood"},
+    "program": {"signature": "text -> label"},
+    "dataset": {"path": "data.jsonl", "inputs": ["text"]},
+    "metric": {"name": "exact_match", "field": "label"},
+    "lm": {"model": "openai/gpt-4o-mini"},
+    "optimizer": {"name": "miprov2"},
+}
+
+
+def written(document: dict[str, Any], path: Path) -> Path:
+    """A document as YAML."""
+    text = io.StringIO()
+    YAML().dump(document, text)
+    path.write_text(text.getvalue())
+    return path
+
+
+requests = st.fixed_dictionaries(
+    {name: st.just(value) for name, value in BASE.items() if name != "optimizer"}
+    | {"optimizer": st.lists(st.sampled_from(["copro", "gepa", "simba"]), min_size=1, max_size=3, unique=True)},
+    optional={
+        "seed": st.integers(0, 1000),
+        "success_threshold": st.floats(0, 1),
+        "constraints": st.fixed_dictionaries({}, optional={"max_cost_usd": st.floats(0.01, 100)}),
+        "evaluation": st.fixed_dictionaries({}, optional={"num_threads": st.integers(1, 64)}),
+        "tracking": st.fixed_dictionaries({"tags": st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"))}),
+        "objectives": st.just([{"metric": "avg_cost", "weight": 2.0, "target_value": 0.1}]),
+    },
+)
+
+
+@given(requests)
+def test_a_resolved_request_reads_back_as_itself(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    request = load_request(written(document, folder / "a.yaml"))
+    again = load_request(written(request.resolved(), folder / "b.yaml"))
+    assert again == request
+    assert again.resolved() == request.resolved()
+
+
+def test_variables_are_filled_and_typed(tmp_path: Path) -> None:
+    document = BASE | {"seed": "${SEED:-4}", "target": {"id": "${TEAM}-${ROLE:-router}"}}
+    path = written(document, tmp_path / "c.yaml")
+    request = load_request(path, environ={"TEAM": "support"})
+    assert (request.seed, request.target.id) == (4, "support-router")
+    assert load_request(path, environ={"TEAM": "x", "SEED": "9"}).seed == 9
+    with pytest.raises(ConfigError, match="TEAM is not set"):
+        load_request(path, environ={})
+
+
+def test_a_secret_is_not_filled_in(tmp_path: Path) -> None:
+    document = BASE | {"tracking": {"tags": {"a": "${OPENAI_API_KEY}"}}}
+    with pytest.raises(ConfigError, match="secret"):
+        load_request(written(document, tmp_path / "c.yaml"), environ={"OPENAI_API_KEY": "sk-something-secret"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "place", "value"),
+    [
+        ("seed=3", ("seed",), 3),
+        ("optimizer.params.auto=light", ("optimizer", 0, "params"), {"auto": "light"}),
+        ("constraints.max_cost_usd=2.5", ("constraints", "max_cost_usd"), 2.5),
+        ("objectives=[{metric: avg_cost}]", ("objectives", 0, "metric"), "avg_cost"),
+        ("program.instructions='a=b'", ("program", "instructions"), "a=b"),
+    ],
+)
+def test_overrides(tmp_path: Path, setting: str, place: tuple[Any, ...], value: Any) -> None:
+    found: Any = load_request(written(BASE, tmp_path / "c.yaml"), [setting]).resolved()
+    for key in place:
+        found = found[key]
+    assert found == value
+
+
+@pytest.mark.parametrize("setting", ["seed", "=3", "seed=x", "optimizer.0.name=3=", "nothing.here=1", "seed.a=1"])
+def test_bad_overrides_are_errors(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError):
+        load_request(written(BASE, tmp_path / "c.yaml"), [setting])
+
+
+def test_the_schema_knows_every_key() -> None:
+    schema = OptimizationRequest.model_json_schema(by_alias=True)
+    assert "import" in schema["$defs"]["Program"]["properties"]
+    assert schema["additionalProperties"] is False

@@ -1,0 +1,102 @@
+"""The split: nothing in two parts, the same for the same seed, even over strata; files of every kind."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspytrack.errors import ConfigError
+from dspytrack.optimization.dataset import PARTS, load_parts
+from dspytrack.request import Dataset, Split
+
+ROWS = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(30)]
+SPEC = Dataset(inputs=["text"], stratify="label")
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> tuple[list[dict[str, str]], Dataset, int]:
+    """Rows (some twice), shares and a seed."""
+    labels = draw(st.lists(st.sampled_from("abc"), min_size=12, max_size=60))
+    rows = [{"text": f"text {i}", "label": label} for i, label in enumerate(labels)]
+    rows += draw(st.lists(st.sampled_from(rows), max_size=5))
+    train, val = draw(st.integers(2, 5)), draw(st.integers(1, 2))
+    shares = Split(train=train / 10, val=val / 10, test=(10 - train - val) / 10)
+    stratify = draw(st.sampled_from([None, "label"]))
+    return rows, Dataset(inputs=["text"], split=shares, stratify=stratify), draw(st.integers(0, 99))
+
+
+def ids(rows: list[dict[str, str]], spec: Dataset, seed: int) -> dict[str, list[str]]:
+    """Example ids of each part."""
+    parts = load_parts(spec, Path(), seed, rows)
+    return {name: [item.example_id for item in getattr(parts, name)] for name in PARTS}
+
+
+@given(datasets())
+def test_every_example_is_in_exactly_one_part(given_data: tuple[list[dict[str, str]], Dataset, int]) -> None:
+    rows, spec, seed = given_data
+    parts = load_parts(spec, Path(), seed, rows)
+    texts = {name: [item.fields["text"] for item in getattr(parts, name)] for name in PARTS}
+    for one in PARTS:
+        for other in PARTS:
+            assert one == other or not set(texts[one]) & set(texts[other])
+    assert Counter(text for name in PARTS for text in texts[name]) == Counter(row["text"] for row in rows)
+
+
+@given(datasets())
+def test_the_split_depends_on_seed_and_rows_and_not_on_their_order(
+    given_data: tuple[list[dict[str, str]], Dataset, int],
+) -> None:
+    rows, spec, seed = given_data
+    assert ids(rows, spec, seed) == ids(rows[::-1], spec, seed)
+
+
+@given(st.integers(10, 40), st.integers(10, 40), st.integers(0, 20))
+def test_strata_keep_their_shares(first: int, second: int, seed: int) -> None:
+    rows = [{"text": f"text {i}", "label": "a" if i < first else "b"} for i in range(first + second)]
+    spec = SPEC.model_copy(update={"split": Split(train=0.5, val=0.2, test=0.3)})
+    parts = load_parts(spec, Path(), seed, rows)
+    for name, share in (("train", 0.5), ("val", 0.2), ("test", 0.3)):
+        found = Counter(item.fields["label"] for item in getattr(parts, name))
+        assert abs(found["a"] - share * first) <= 1
+        assert abs(found["b"] - share * second) <= 1
+
+
+def test_another_seed_is_another_split() -> None:
+    assert ids(ROWS, SPEC, 0) != ids(ROWS, SPEC, 1)
+    assert load_parts(SPEC, Path(), 0, ROWS).fingerprint != load_parts(SPEC, Path(), 1, ROWS).fingerprint
+
+
+def test_the_same_rows_from_every_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "d.json").write_text(json.dumps(ROWS))
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "d.parquet")
+    found = {
+        load_parts(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0).fingerprint
+        for kind in ("jsonl", "json", "csv", "parquet")
+    }
+    assert len(found) == 1
+
+
+def test_a_repeated_example_in_one_part_has_an_id_of_its_own() -> None:
+    rows = [*ROWS, ROWS[0]]
+    parts = load_parts(SPEC, Path(), 0, rows)
+    every = [item.example_id for name in PARTS for item in getattr(parts, name)]
+    assert len(every) == len(set(every)) == 31
+
+
+def test_a_csv_row_with_a_field_too_many_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,label\na,b\nc,d,e\n")
+    with pytest.raises(ConfigError, match=r"d\.csv:3"):
+        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)

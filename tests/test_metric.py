@@ -1,0 +1,79 @@
+"""Metrics: the built-in ones by example, a user's own in every form that DSPy knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+
+from dspytrack.optimization.metric import ScoredMetric, build_metric
+from dspytrack.request import Metric
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "found", "score"),
+    [
+        ("exact_match", "Positive", " positive. ", 1.0),
+        ("exact_match", "positive", "not positive", 0.0),
+        ("exact_match", "", "", 0.0),
+        ("exact_match", "a", None, 0.0),
+        ("contains", "Paris", "It is paris, of course", 1.0),
+        ("f1", "the red house", "red house", 0.8),
+        ("f1", "a", "b", 0.0),
+        ("numeric_match", "12", "so the answer is 1, then 12.4", 1.0),
+        ("numeric_match", "1,200", "1200", 1.0),
+        ("numeric_match", 3, "13", 0.0),
+        ("numeric_match", 3, "none", 0.0),
+    ],
+)
+def test_built_in(name: Any, expected: Any, found: Any, score: float) -> None:
+    metric = build_metric(Metric(name=name, field="a", tolerance=0.5), Path())
+    given = metric.score(dspy.Example(a=expected), dspy.Prediction(a=found))
+    assert given.value == pytest.approx(score)
+
+
+def two(example: Any, prediction: Any) -> bool:
+    """The short form."""
+    return bool(example.a == prediction.a)
+
+
+def three(example: Any, prediction: Any, trace: Any = None) -> float:
+    """With the trace."""
+    return float(example.a == prediction.a)
+
+
+def five(gold: Any, pred: Any, trace: Any, pred_name: Any, pred_trace: Any) -> Any:
+    """GEPA's form."""
+    return dspy.Prediction(score=float(gold.a == pred.a), feedback="why")
+
+
+def pair(example: Any, prediction: Any) -> tuple[float, str]:
+    """Score and feedback."""
+    return float(example.a == prediction.a), "why"
+
+
+@pytest.mark.parametrize("function", [two, three, five, pair])
+def test_every_form_serves_every_optimizer(function: Callable[..., Any]) -> None:
+    metric = ScoredMetric(function, function.__name__)
+    example, prediction = dspy.Example(q=1, a=2).with_inputs("q"), dspy.Prediction(a=2)
+    assert metric.plain(example, prediction) == 1.0
+    assert metric.plain(example, prediction, trace=[]) == 1.0
+    found = metric.with_feedback(example, prediction, None, "predict", None)
+    assert found.score == 1.0
+    assert found.feedback
+
+
+def test_params_are_given_by_name() -> None:
+    def near(example: Any, prediction: Any, tolerance: float = 0.0) -> bool:
+        return bool(abs(example.a - prediction.a) <= tolerance)
+
+    metric = ScoredMetric(near, "near", {"tolerance": 1.0})
+    assert metric.plain(dspy.Example(a=1), dspy.Prediction(a=2)) == 1.0
+
+
+def test_what_is_no_score_is_an_error() -> None:
+    with pytest.raises(TypeError, match="expected a bool"):
+        ScoredMetric(lambda example, prediction: "good", "good").plain(dspy.Example(), dspy.Prediction())
