@@ -9,8 +9,8 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from dspytrack import __version__
 from dspytrack.cli import model, optimize, runs
@@ -58,12 +58,16 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         code = app(optimize.with_newest(arguments), standalone_mode=False)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         code = done.exit_code
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        show = getattr(error, "show", None)  # a usage error draws the usage line with its message
+        if show is not None:
+            show()
+        else:
+            typer.echo(f"error: {error.format_message()}", err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         code = 130
     except DspytrackError as error:

@@ -22,11 +22,14 @@ def with_newest(arguments: list[str]) -> list[str]:
 
 
 def optimize(
-    config: Annotated[Path, typer.Argument(help="The config file.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as seed=1.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, call no LM.")] = False,
+    probe: Annotated[
+        int, typer.Option("--probe", min=0, metavar="N", help="With --dry-run: really run N examples to estimate cost.")
+    ] = 0,
     resume: Annotated[
         str | None,
         typer.Option("--resume", metavar="[RUN]", help="Go on with a run; without RUN the newest of this config."),
@@ -40,15 +43,19 @@ def optimize(
 ) -> None:
     """Optimize a DSPy program: a tracked, honestly tested run."""
     from dspytrack.cli.progress import watching
-    from dspytrack.cli.show_result import print_plan, print_result
+    from dspytrack.cli.show_result import print_result
     from dspytrack.config_file import load_request, located
 
     request = load_request(config, settings or ())
     with located(config):
         if dry_run:
+            from dspytrack.cli.show_plan import print_plan
+            from dspytrack.optimization.estimate import estimate, run_probe
             from dspytrack.optimization.plan import make_plan
 
-            print_plan(make_plan(request), as_json)
+            plan = make_plan(request)
+            probed = run_probe(plan, probe) if probe else None
+            print_plan(plan, estimate(plan, probed), probed, as_json)
             return
         from dspytrack.pipeline import OptimizationPipeline
         from dspytrack.tracking.config import MLflowConfig

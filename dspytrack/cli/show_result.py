@@ -1,18 +1,15 @@
-"""Prints a plan and a result: a table for people, one JSON document for machines."""
+"""Prints how a run ended: a table for people, one JSON document for machines."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from dspytrack.result import Comparison, OptimizationResult
-
-if TYPE_CHECKING:
-    from dspytrack.optimization.plan import Plan
 
 _ROWS = (
     ("success rate", "success_rate", "success_rate_improvement", "{:.1%}", "{:+.1%}"),
@@ -84,23 +81,5 @@ def _print_next(console: Console, result: OptimizationResult) -> None:
         console.print(f"next: dspytrack runs show {result.mlflow_run_id}")
         console.print(f"      dspytrack model pull {result.mlflow_run_id} -o model/")
     elif result.tracking_error:
-        console.print(f"not yet in MLflow: {result.tracking_error}")
-
-
-def print_plan(plan: Plan, as_json: bool) -> None:
-    """Show what a run would do."""
-    phases = [{"phase": one.phase, "least_calls": one.least, "most_calls": one.most} for one in plan.calls()]
-    parts = {name: len(getattr(plan.parts, name)) for name in ("train", "val", "test")}
-    if as_json:
-        typer.echo(json.dumps({"examples": parts, "fingerprint": plan.parts.fingerprint, "phases": phases}, indent=2))
-        return
-    console = Console(highlight=False)
-    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
-    table = Table("phase", "LM calls expected")
-    for one in plan.calls():
-        if one.least is None or one.most is None:
-            table.add_row(one.phase, "not known beforehand")
-        else:
-            table.add_row(one.phase, f"{one.least:,}" if one.least == one.most else f"{one.least:,} to {one.most:,}")
-    console.print(table)
-    console.print("nothing was called; leave out --dry-run to start")
+        console.print(f"not yet in MLflow: {result.tracking_error}", markup=False, soft_wrap=True)
+        console.print("next: dspytrack runs sync")

@@ -32,8 +32,9 @@ class Row:
 
     `takes` and `compiles` map its constructor's and compile's arguments to what the run supplies (see `supplies`);
     `defaults` computes parameters from the run where DSPy's own default would fail; `estimate` gives the least and
-    the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate; `fault` says what
-    is wrong with values that would fail only in the middle of a search.
+    the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate; `deterministic` is
+    True where the same seed and responses give the same program, else a sentence that says what differs; `fault` says
+    what is wrong with values that would fail only in the middle of a search.
     """
 
     class_name: str
@@ -42,6 +43,7 @@ class Row:
     defaults: Callable[[Sizes, Mapping[str, Any]], dict[str, Any]] = lambda sizes, params: {}
     estimate: Estimate = lambda sizes, params: None
     evaluates: bool = True
+    deterministic: bool | str = True
     fault: Callable[[Sizes, Mapping[str, Any]], str | None] = lambda sizes, params: None
 
 

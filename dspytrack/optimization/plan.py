@@ -21,15 +21,6 @@ ROLES = ("task", "teacher", "prompt", "reflection")
 
 
 @dataclass(frozen=True)
-class PhaseCalls:
-    """Calls of the program a phase makes: least and most, None where it cannot be known beforehand."""
-
-    phase: str
-    least: int | None
-    most: int | None
-
-
-@dataclass(frozen=True)
 class Plan:
     """A run, ready to start."""
 
@@ -46,17 +37,6 @@ class Plan:
     def sizes(self) -> Sizes:
         """What estimates depend on."""
         return Sizes(len(self.parts.train), len(self.parts.val), len(self.program.predictors()))
-
-    def calls(self) -> list[PhaseCalls]:
-        """The LM calls of each phase, taking one call for each predictor and example."""
-        each = max(1, self.sizes.predictors)
-        test = len(self.parts.test) * self.request.evaluation.repeats * each
-        phases = [PhaseCalls("baseline", test, test)]
-        for one in self.optimizers:
-            found = one.row.estimate(self.sizes, one.arguments)
-            least, most = (None, None) if found is None else (found[0] * each, found[1] * each)
-            phases.append(PhaseCalls(f"optimization: {one.name}", least, most))
-        return [*phases, PhaseCalls("optimized", test, test)]
 
     def supplies(self) -> dict[str, Any]:
         """What the table of optimizers draws its arguments from; never anything of the test part."""

@@ -1,0 +1,92 @@
+"""What a run will take, phase by phase, before it starts: LM calls from the plan, the rest from a probe.
+
+A range is [least, most]; None is what cannot be known beforehand.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import dspy
+
+from dspytrack.optimization.evaluation import evaluate
+from dspytrack.optimization.plan import Plan
+from dspytrack.optimization.responses import response_cache
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Means of one program call: LM calls, tokens, USD (None where unknown), wall seconds; and what was billed."""
+
+    examples: int
+    lm_calls: float
+    tokens: float
+    cost_usd: float | None
+    seconds: float
+    billed: int
+
+
+@dataclass(frozen=True)
+class PhaseEstimate:
+    """One phase: LM calls, tokens, USD and seconds, each a range or None."""
+
+    phase: str
+    lm_calls: Range | None
+    tokens: Range | None = None
+    cost_usd: Range | None = None
+    seconds: Range | None = None
+
+
+def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
+    """The phases of a run; without a probe one LM call a predictor and example is taken and the rest is unknown."""
+    request = plan.request
+    test = float(len(plan.parts.test) * request.evaluation.repeats)
+    phases: list[tuple[str, Range | None]] = [("baseline", (test, test))]
+    for one in plan.optimizers:
+        phases.append((f"optimization: {one.name}", one.row.estimate(plan.sizes, one.arguments)))
+    phases.append(("optimized", (test, test)))
+    each = probe.lm_calls if probe else float(max(1, plan.sizes.predictors))
+    threads = request.evaluation.num_threads
+    found = []
+    for phase, calls in phases:
+        lm_calls = _times(calls, each)
+        if probe is None:
+            found.append(PhaseEstimate(phase, lm_calls))
+            continue
+        cost = None if probe.cost_usd is None else _times(calls, probe.cost_usd)
+        seconds = None if calls is None else (calls[0] * probe.seconds / threads, calls[1] * probe.seconds)
+        found.append(PhaseEstimate(phase, lm_calls, _times(calls, probe.tokens), cost, seconds))
+    return found
+
+
+def run_probe(plan: Plan, examples: int) -> Probe:
+    """Run the program on a few train examples for real: these calls are billed and belong to no run.
+
+    Raises:
+        RunStop: where the LM refuses or cannot be reached.
+    """
+    items = plan.parts.train[:examples]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        response_cache(Path(folder)),
+        dspy.context(lm=plan.lms["task"], adapter=plan.adapter),
+    ):
+        rows = evaluate(plan.program, items, plan.request.dataset.inputs, plan.metric, num_threads=1, namespace="probe")
+    count = len(rows)
+    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    return Probe(
+        examples=count,
+        lm_calls=sum(row.lm_calls for row in rows) / count,
+        tokens=sum((row.prompt_tokens or 0) + (row.completion_tokens or 0) for row in rows) / count,
+        cost_usd=sum(costs) / count if len(costs) == count else None,
+        seconds=sum(row.latency_ms or 0.0 for row in rows) / count / 1000,
+        billed=sum(row.lm_calls for row in rows),
+    )
+
+
+def _times(calls: Range | None, each: float) -> Range | None:
+    return None if calls is None else (calls[0] * each, calls[1] * each)

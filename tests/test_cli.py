@@ -1,0 +1,162 @@
+"""The command line as a script sees it: exit codes, pure JSON on stdout, one sentence on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dspytrack.cli.main import main
+from dspytrack.result import METRIC_NAMES
+from tests.faults import write_config
+from tests.lm_server import LMServer, lm_server
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def server() -> object:
+    """One LM server for all."""
+    with lm_server() as found:
+        yield found
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dspytrack", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        seen = capsys.readouterr()
+        return int(left.value.code or 0), seen.out, seen.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: LMServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a config, data and an embedded store; the current one."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path, server, "labeled_few_shot")
+    (tmp_path / ".env.mlflow").write_text("MLFLOW_TRACKING_URI=sqlite:///mlflow.db\n")
+    return tmp_path
+
+
+@pytest.mark.integration
+def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
+    code, out, _ = command("optimize", "config.yaml", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["verdict"] == "better"
+    assert set(METRIC_NAMES) <= set(result)
+    assert {"run_id", "record", "status"} <= set(result)
+
+    code, out, err = command("optimize", "config.yaml", "--set", "seed=1")
+    assert code == 0
+    assert "baseline: 16 examples" in err
+    assert "next: dspytrack runs show" in out
+    assert "\x1b" not in out
+
+    runs = json.loads(command("runs", "search", "--json")[1])
+    assert len(runs) == 2
+    assert set(runs[0]) == {"run_id", "run_name", "status", "metrics", "params", "tags"}
+    best = json.loads(command("runs", "best", "--format", "json")[1])
+    assert best["run_id"] in {run["run_id"] for run in runs}
+    assert command("runs", "best", "--format", "id")[1].strip() == best["run_id"]
+    rows = list(csv.DictReader(io.StringIO(command("runs", "search", "--format", "csv")[1])))
+    assert {row["run_id"] for row in rows} == {run["run_id"] for run in runs}
+    assert command("runs", "search", "--format", "md")[1].startswith("| run_id |")
+    assert len(json.loads(command("runs", "search", "--max-results", "1", "--json")[1])) == 1
+    assert json.loads(command("runs", "search", "--filter", "metrics.iterations > 99", "--json")[1]) == []
+    assert "better" in command("runs", "show", "best")[1]
+    assert all(len(line) <= 80 for line in command("runs", "search")[1].splitlines())
+
+    code, _, err = command("runs", "best", "--metric", "improvement_percentag")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "improvement_percentage" in err
+    assert command("runs", "best", "--filter", "metrics.improvement_percentage > 90")[0] == 1
+    assert command("runs", "search", "--filter", "what is this")[0] == 2
+    assert command("runs", "show", "nothing")[0] == 2
+
+    assert command("model", "pull", "best", "-o", "model")[0] == 0
+    (folder / "rows.jsonl").write_text('{"text": "The awful thing number 1."}\n{"txt": 3}\n')
+    code, out, _ = command("model", "predict", "model", "--input", "rows.jsonl")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert found[0] == {"label": "negative"}
+    assert "text" in found[1]["error"]
+    code, _, err = command("model", "pull", "best", "-o", "model")
+    assert (code, "not empty" in err) == (2, True)
+
+
+def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
+    assert json.loads(command("runs", "search", "--json")[1]) == []
+    assert json.loads(command("runs", "search", "--local", "--json")[1]) == []
+    code, out, err = command("runs", "best")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: no finished run")
+
+
+def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, command: Command) -> None:
+    code, out, err = command("optimize", "config.yaml", "--set", "optimizer.name=mipro")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "config.yaml" in err
+    assert "miprov2" in err
+    assert command("optimize", "nothing.yaml")[0] == 2
+    assert command("optimise", "config.yaml")[0] == 2
+    assert not (folder / ".dspytrack").exists()
+    with pytest.raises(Exception, match="no such file"):
+        command("--debug", "optimize", "nothing.yaml")
+
+
+def test_a_dry_run_calls_nothing_and_leaves_nothing(folder: Path, server: LMServer, command: Command) -> None:
+    before = server.billed
+    code, out, _ = command("optimize", "config.yaml", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["phases"][0]["lm_calls"] == [16, 16]
+    assert [one["phase"] for one in plan["phases"]] == ["baseline", "optimization: labeled_few_shot", "optimized"]
+    assert server.billed == before
+    assert not (folder / ".dspytrack").exists()
+
+
+def test_a_probe_runs_a_few_examples_and_estimates_the_rest(folder: Path, server: LMServer, command: Command) -> None:
+    before = server.billed
+    code, out, _ = command("optimize", "config.yaml", "--dry-run", "--probe", "2", "--json")
+    plan = json.loads(out)
+    assert (code, server.billed - before, plan["probe"]["billed"]) == (0, 2, 2)
+    [least, most] = plan["phases"][0]["tokens"]
+    assert least == most == 16 * plan["probe"]["tokens"] > 0
+    assert plan["phases"][0]["cost_usd"][0] > 0
+
+
+def test_a_folder_that_cannot_be_written(folder: Path, command: Command) -> None:
+    (folder / ".dspytrack").write_text("a file in the way")
+    code, _, err = command("optimize", "config.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert ".dspytrack" in err
+
+
+def test_the_schema_is_json(command: Command) -> None:
+    code, out, _ = command("schema")
+    assert (code, json.loads(out)["title"]) == (0, "OptimizationRequest")
+
+
+def test_help_imports_neither_dspy_nor_mlflow() -> None:
+    code = (
+        "import sys\nfrom dspytrack.cli.main import app\nfrom typer.testing import CliRunner\n"
+        "import dspytrack\nassert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print(sorted({'dspy', 'mlflow', 'pydantic', 'rich.table'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "dspy'" not in found.stdout
+    assert "mlflow" not in found.stdout
