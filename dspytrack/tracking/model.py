@@ -49,6 +49,28 @@ def pack(
     _write(folder / f"{name}_metadata.json", notes)
 
 
+def spec_for(program: dspy.Module) -> dict[str, Any]:
+    """What builds a program again that comes from no request: its signature, or its class by import path.
+
+    Raises:
+        UsageError: where its class cannot be imported.
+    """
+    import dspy
+
+    first = program.predictors()[0].signature
+    inputs = list(first.input_fields)
+    modules = {dspy.Predict: "predict", dspy.ChainOfThought: "chain_of_thought"}
+    if type(program) in modules:
+        outputs = [name for name in first.output_fields if name != "reasoning" or type(program) is dspy.Predict]
+        signature = f"{', '.join(inputs)} -> {', '.join(outputs)}"
+        found = {"signature": signature, "instructions": first.instructions, "module": modules[type(program)]}
+        return {"program": found, "lm": None, "inputs": inputs}
+    kind = type(program)
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+        raise UsageError(f"{kind.__qualname__} cannot be imported again; put it into a module of its own")
+    return {"program": {"import": f"{kind.__module__}:{kind.__qualname__}"}, "lm": None, "inputs": inputs}
+
+
 def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> dspy.Module:
     """The program in a folder, checksums verified before anything is parsed.
 
@@ -113,6 +135,8 @@ def predict(folder: Path, rows: Iterable[Mapping[str, Any]], base_dir: Path | No
 
     program = load(folder, base_dir)
     spec = spec_of(folder)
+    if spec["lm"] is None:
+        raise UsageError(f"{folder}: it was saved without an LM; load it from Python and set one")
     lm_spec = LM.model_validate(spec["lm"])
     with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
         for row in rows:

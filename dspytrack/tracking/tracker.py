@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,33 @@ class MLflowTracker:
         """As `best`, awaited; `order_by` is "ASC" or "DESC"."""
         return await asyncio.to_thread(self.best, metric, order_by)
 
+    async def log_model_artifact(
+        self,
+        model: dspy.Module,
+        artifact_name: str = "optimized_model",
+        metadata: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Pack a program with its metadata and checksums into a run's `models/` folder.
+
+        Args:
+            model: the program.
+            artifact_name: of its files.
+            metadata: facts to keep beside it.
+            run_id: the MLflow run; the active one by default.
+
+        Raises:
+            UsageError: where there is no run, or the program's class cannot be imported again.
+        """
+        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run_id or _active_run())
+
+    def _log_model(self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str) -> None:
+        from dspytrack.tracking.model import pack, spec_for
+
+        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
+            pack(program, Path(folder), name, metadata, spec_for(program))
+            client.log_artifacts(run_id, folder, "models")
+
     async def load_model_artifact(self, run_id: str, artifact_name: str = "optimized_model") -> dspy.Module:
         """The program of a run, from its JSON state."""
         return await asyncio.to_thread(self._load, run_id, artifact_name)
@@ -131,6 +159,15 @@ class MLflowTracker:
 
         with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
             return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
+
+
+def _active_run() -> str:
+    import mlflow
+
+    active = mlflow.active_run()
+    if active is None:
+        raise UsageError("no MLflow run is active; give run_id, or start one with mlflow.start_run()")
+    return str(active.info.run_id)
 
 
 def _qualifies(run: Run, metric: str, significant: bool) -> bool:
