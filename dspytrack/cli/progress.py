@@ -11,17 +11,34 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 if TYPE_CHECKING:
     from dspytrack.optimization.plan import Plan
     from dspytrack.optimization.record import Record
     from dspytrack.result import Candidate, Row
+
+
+class _Clock(ProgressColumn):
+    """Elapsed time, and what is left where that can be known."""
+
+    def render(self, task: Task) -> Text:
+        """ "0:41, 0:12 left"."""
+        elapsed = _clock(task.finished_time if task.finished else task.elapsed)
+        left = "" if task.finished or task.time_remaining is None else f", {_clock(task.time_remaining)} left"
+        return Text(elapsed + left)
+
+
+def _clock(seconds: float | None) -> str:
+    whole = int(seconds or 0)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 class LiveView:
@@ -71,9 +88,14 @@ class LiveView:
         if self._plan is None:
             return ""
         used = self._plan.meter.total
-        cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
+        cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.2f}"
         best = "" if self._best is None else f"best {self._best:.1%} · "
-        return f"{best}{used.calls} calls · {used.prompt_tokens + used.completion_tokens:,} tokens · {cost}"
+        failed = f" · {used.failed} failed" if used.failed else ""
+        return f"{best}{used.calls:,} calls{failed} · {_thousands(used.tokens)} tokens · {cost}"
+
+
+def _thousands(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k" if count < 10_000_000 else f"{count / 1e6:.1f}M"
 
 
 @contextmanager
@@ -83,11 +105,10 @@ def watching(stream: TextIO) -> Iterator[LiveView]:
     bars = Progress(
         SpinnerColumn(),
         TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TextColumn("{task.fields[details]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Clock(),
         console=console,
         disable=not console.is_terminal,
         redirect_stdout=False,
