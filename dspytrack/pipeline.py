@@ -6,13 +6,14 @@ Load and check, measure, optimize, measure again, compare, record, publish. Ever
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspytrack.errors import ChangedError, RunStop
+from dspytrack.errors import ChangedError, RunStop, UnreachableError
 from dspytrack.optimization.record import RUNS_DIR, Record, now
 from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
@@ -81,11 +82,13 @@ class OptimizationPipeline:
         plan = make_plan(request, training_data)
         stated = _stated(baseline_metrics)
         record = self._open(plan, stated, resume, allow_changes)
-        with record.locked(), interruptible(plan.meter):
+        with record.locked(), interruptible(plan.meter), _disk_space(record):
             record.mend()
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
+                if request.registry is not None:
+                    self._progress.note("registry: this version registers no model; the key is kept in the record")
                 try:
                     with response_cache(record.cache_dir) as cache:
                         plan.meter.restore(cache.paid, record.info.get("seconds", 0.0))
@@ -210,7 +213,8 @@ class OptimizationPipeline:
             record.sync_to_disk()
             record.note(seconds=plan.meter.seconds)
         if found.stopped is not None:
-            self._progress.note(f"{found.stopped}; the best program so far is tested now")
+            best = "the best program so far" if found.optimizer else "no candidate was scored yet: the baseline"
+            self._progress.note(f"{found.stopped}; {best} is tested now")
         return found
 
     @contextmanager
@@ -271,6 +275,20 @@ class OptimizationPipeline:
             found = measured.get(name)
             if found is not None and abs(found - value) > 1e-9 + 0.01 * abs(value):
                 self._progress.note(f"baseline {name}: stated {value:g}, measured {found:g}; the measured one is used")
+
+
+@contextmanager
+def _disk_space(record: Record) -> Iterator[None]:
+    """A full disk is a thing of the world outside: what was written is whole, and the run can be resumed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UnreachableError(
+            f"{record.folder}: {error.strerror}; free some space and run: "
+            f"dspytrack optimize CONFIG --resume {record.run_id}"
+        ) from error
 
 
 def _failed_share(rows: Sequence[Row]) -> float:

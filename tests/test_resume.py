@@ -159,3 +159,25 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
         [run] = search()
     assert run["status"] == "FINISHED"
     assert json.loads(out)["run_id"] == run["run_id"]
+
+
+@pytest.mark.parametrize("kilobytes", [1400, 2000])
+def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes: int, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(small)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        with lm_server() as server:
+            config = write_config(small, server, "bootstrap_random_search")
+            full = again(config)
+            assert full.returncode == 6, full.stderr
+            assert "--resume" in full.stderr
+            assert "Traceback" not in full.stderr
+            subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
+            resumed = again(config, "--resume")
+        assert resumed.returncode == 0, resumed.stderr
+        assert json.loads(resumed.stdout)["verdict"] == "better"
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
