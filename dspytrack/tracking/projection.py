@@ -124,8 +124,7 @@ def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
-    arguments = record.info.get("optimizer_params") or {}
-    values = dict(_flat(record.request)) | dict(_flat(arguments, "optimizer_args."))
+    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
     for batch in _batches([Param(key, _param(value)) for key, value in values.items()], 100):
         client.log_batch(run_id, params=batch)
 
