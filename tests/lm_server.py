@@ -32,6 +32,7 @@ class LMServer:
     faults: list[int | str] = field(default_factory=list)
     delay: float = 0.0
     retry_after: str | None = None
+    fault_message: str | None = None
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -68,7 +69,8 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
                 time.sleep(30)
                 return
             if isinstance(fault, int):
-                self._send(fault, {"error": {"message": f"played fault {fault}", "type": "fault", "code": fault}})
+                message = server.fault_message or f"played fault {fault}"
+                self._send(fault, {"error": {"message": message, "type": "fault", "code": fault}})
                 return
             time.sleep(server.delay)
             content = "no format at all" if fault == "garbage" else server.answer(body)

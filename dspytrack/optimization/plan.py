@@ -72,7 +72,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
     _check_inputs(request, program)
-    meter = Meter(caps=request.constraints)
+    meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
     judge = build_lm(request.metric.lm, role="judge", meter=meter, key="metric.lm") if request.metric.lm else None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dspytrack.errors import UnreachableError, UsageError
+from dspytrack.masking import masked
 from dspytrack.tracking.config import MLflowConfig
 
 if TYPE_CHECKING:
@@ -44,6 +45,4 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
 
 
 def _first_line(error: Exception) -> str:
-    from dspytrack.tracking.config import masked
-
     return masked((str(error).splitlines() or [type(error).__name__])[0][:300])
