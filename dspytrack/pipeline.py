@@ -214,7 +214,7 @@ class OptimizationPipeline:
             record.sync_to_disk()
             record.note(seconds=plan.meter.seconds)
         if found.stopped is not None:
-            best = "the best program so far" if found.optimizer else "no candidate was scored yet: the baseline"
+            best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
             self._progress.note(f"{found.stopped}; {best} is tested now")
         return found
 

@@ -68,7 +68,7 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
 def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     """Run every optimizer of the plan; of several results the best by validation score is taken.
 
-    A reached budget ends the search with the best candidate so far (the baseline where there is none).
+    A reached budget ends the search with the best so far (see `_best_so_far`).
 
     Raises:
         RunStop: where the run was interrupted or its LM cannot be reached.
@@ -79,12 +79,20 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
         for one in plan.optimizers:
             watch.optimizer = one.name
             results.append(in_thread(lambda one=one: _run_one(plan, one, watch, log_file), plan.meter))  # type: ignore[misc]
-        return _choose(plan, results)
+        return in_thread(lambda: _choose(plan, results), plan.meter)
     except RunStop as stop:
         if stop.reason != "budget":
             raise
-        best = watch.best
-        return Found(plan.program, None, stop) if best is None else Found(best[1], best[2], stop)
+        return _best_so_far(plan, watch, results, stop)
+
+
+def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: RunStop) -> Found:
+    """The best scored candidate; where none was scored, what an optimizer ended with, else the baseline."""
+    if watch.best is not None:
+        return Found(watch.best[1], watch.best[2], stop)
+    if results:
+        return Found(results[-1].program, results[-1].optimizer, stop)
+    return Found(plan.program, None, stop)
 
 
 def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch, log_file: Path) -> Found:
