@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dspytrack import __version__
-from dspytrack.cli import model, optimize, runs
+from dspytrack.cli import model, optimize, runs, server
 from dspytrack.errors import DspytrackError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("optimize")(optimize.optimize)
 app.add_typer(runs.app, name="runs")
 app.add_typer(model.app, name="model")
+app.add_typer(server.app, name="server")
 
 
 def _version(shown: bool) -> None:

@@ -1,0 +1,82 @@
+"""The server of a folder, whichever kind it is: its env file says so (MLFLOW_SERVER_KIND)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.server import compose, local
+from dspytrack.server import env_file as files
+from dspytrack.server.settings import Wish
+from dspytrack.server.status import Progress, ServerStatus
+
+
+def up(wish: Wish, kind: str, progress: Progress) -> ServerStatus:
+    """Start a server of a kind (compose or local).
+
+    Raises:
+        UsageError: where this folder's server of the other kind runs.
+        UnreachableError: where it cannot be started.
+    """
+    before = files.effective(wish.env_file, "MLFLOW_SERVER_KIND")
+    if before not in (None, kind) and status(wish.env_file).healthy:
+        raise UsageError(f"a {before} server runs for this folder; end it first: dspytrack server down")
+    return local.up(wish, progress) if kind == "local" else compose.up(wish, progress)
+
+
+def down(env_file: Path, delete_data: bool = False) -> None:
+    """Stop this folder's server.
+
+    Raises:
+        NotFoundError: where none was started.
+        UnreachableError: where it cannot be stopped.
+    """
+    if _kind(env_file) == "local":
+        local.down(env_file, delete_data)
+    else:
+        compose.down(env_file, delete_data)
+
+
+def status(env_file: Path) -> ServerStatus:
+    """How this folder's server does.
+
+    Raises:
+        NotFoundError: where none was started.
+        UnreachableError: where Docker does not answer.
+    """
+    is_local = _kind(env_file) == "local"
+    return local.status(env_file) if is_local else compose.status(env_file)
+
+
+def logs(env_file: Path, service: str | None = None, follow: bool = False) -> Iterator[str]:
+    """The log of this folder's server.
+
+    Raises:
+        NotFoundError: where none was started.
+        UsageError: for a service that is none.
+        UnreachableError: where Docker does not answer.
+    """
+    is_local = _kind(env_file) == "local"
+    return local.logs(env_file, service, follow) if is_local else compose.logs(env_file, service, follow)
+
+
+def check_compose(env_file: Path, what: str) -> None:
+    """See that the server is of the kind that backups and upgrades are for.
+
+    Raises:
+        NotFoundError: where none was started.
+        UsageError: for a local one, with what to do instead.
+    """
+    if _kind(env_file) == "local":
+        raise UsageError(
+            f"`server {what}` is for a server in Docker; a local one is the folder .dspytrack/server beside "
+            f"{env_file}: `dspytrack server down`, copy it, `dspytrack server up --local`"
+        )
+
+
+def _kind(env_file: Path) -> str:
+    kind = files.effective(env_file, "MLFLOW_SERVER_KIND")
+    if kind is None:
+        raise NotFoundError(f"no server was started with {env_file}; start one: dspytrack server up")
+    return kind
