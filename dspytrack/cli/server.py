@@ -21,13 +21,16 @@ _ENV_FILE = Path(".env.mlflow")
 
 @app.command()
 def up(
-    local: Annotated[bool, typer.Option("--local", help="A process on SQLite, without Docker.")] = False,
+    local: Annotated[
+        bool | None,
+        typer.Option("--local/--compose", help="A process on SQLite, or Docker; default: as before, else Docker."),
+    ] = None,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Default: 5000.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="The address to listen on; default: 127.0.0.1.")] = None,
     auth: Annotated[bool | None, typer.Option("--auth/--no-auth", help="Logins, with a random admin password.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow --host without --auth.")] = False,
     artifacts: Annotated[str | None, typer.Option("--artifacts", help="s3://bucket/path; default: a volume.")] = None,
-    with_s3: Annotated[bool, typer.Option("--with-s3", help="Add an S3 store to try (objects in memory).")] = False,
+    with_s3: Annotated[bool, typer.Option("--with-s3", help="Add an S3 store, on a volume.")] = False,
     backend_store_uri: Annotated[
         str | None,
         typer.Option("--backend-store-uri", envvar="MLFLOW_BACKEND_STORE_URI", help="With --local: PostgreSQL."),
@@ -41,7 +44,7 @@ def up(
 
     wish = Wish(env_file, port, host, auth, insecure, artifacts, with_s3, backend_store_uri)
     with _progress() as progress:
-        found = current.up(wish, "local" if local else "compose", progress)
+        found = current.up(wish, None if local is None else "local" if local else "compose", progress)
     _print_status(found, as_json, f"dspytrack optimize config.yaml (uses it by {env_file})")
 
 
@@ -56,8 +59,10 @@ def down(
 
     if delete_data and not yes:
         typer.confirm("delete every run, model and artifact of this server for good?", abort=True, err=True)
-    current.down(env_file, delete_data)
+    left = current.down(env_file, delete_data)
     typer.echo("the server is down, its data is deleted" if delete_data else "the server is down, its data is kept")
+    for note in left:
+        typer.echo(f"note: {note}", err=True)
     typer.echo("next: dspytrack server up", err=True)
 
 

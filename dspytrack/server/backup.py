@@ -1,7 +1,7 @@
 """A compose server's database and artifacts in one file, back from it, and an upgrade that can go back.
 
-The file is a tar: `backup.json`, `database.dump` (pg_dump's own format), `artifacts.tar` (not for artifacts in S3).
-It has the runs and, with logins, the password hashes: its mode is 600.
+The file is a tar: `backup.json`, `database.dump` (pg_dump's own format), `artifacts.tar` (not for artifacts in an
+S3 store of the user's own). It has the runs and, with logins, the password hashes: its mode is 600.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dspytrack.errors import DspytrackError, UnreachableError, UsageError
+from dspytrack.server import artifact_files
 from dspytrack.server import env_file as files
 from dspytrack.server.engine import Engine
 from dspytrack.server.settings import ENV_FILE, Wish, client_version, resolve
@@ -27,10 +28,6 @@ _EXCHANGE = (
     "DROP DATABASE IF EXISTS mlflow_before WITH (FORCE)",
     "ALTER DATABASE mlflow RENAME TO mlflow_before",
     "ALTER DATABASE mlflow_restoring RENAME TO mlflow",
-)
-_UNPACK = "rm -rf /mlflow/restoring && mkdir /mlflow/restoring && tar -C /mlflow/restoring -xf -"
-_EXCHANGE_FILES = (
-    "rm -rf /mlflow/before && mv /mlflow/artifacts /mlflow/before && mv /mlflow/restoring /mlflow/artifacts"
 )
 
 
@@ -45,10 +42,11 @@ def backup(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> Path:
     if file.exists():
         raise UsageError(f"{file} exists; a backup overwrites nothing")
     settings = engine.settings
+    packs_artifacts = artifact_files.place(settings) is not None
     about = {
         "format": 1,
         "mlflow_version": settings.version,
-        "artifacts": settings.artifacts or "artifacts.tar",
+        "artifacts": "artifacts.tar" if packs_artifacts else settings.artifacts,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     try:
@@ -60,9 +58,9 @@ def backup(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> Path:
             _into(
                 folder / "database.dump", engine, "exec", "-T", "postgres", "pg_dump", "-U", "mlflow", "-Fc", "mlflow"
             )
-            if settings.artifacts is None:
+            if packs_artifacts:
                 progress("copying artifacts")
-                _into(folder / "artifacts.tar", engine, *_once("tar -C /mlflow/artifacts -cf - ."))
+                artifact_files.copy_out(engine, folder / "artifacts.tar")
             _pack(folder, file)
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror or error}") from error
@@ -76,7 +74,7 @@ def restore(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> dict[s
         What the backup says of itself.
 
     Raises:
-        UsageError: where the file is no backup, or of a newer MLflow than the server's.
+        UsageError: where the file is no backup, of a newer MLflow than the server's, or of artifacts elsewhere.
         UnreachableError: where Docker or a service fails; before the exchange the server's data is as it was.
     """
     engine = Engine(resolve(Wish(env_file=env_file), "compose"))
@@ -84,9 +82,10 @@ def restore(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> dict[s
     with tempfile.TemporaryDirectory(prefix="dspytrack-restore-") as scratch:
         folder = Path(scratch)
         about = _unpack(file, folder, engine.settings.version)
+        artifact_files.check_match(engine.settings, about["artifacts"], (folder / "artifacts.tar").is_file())
         engine.pull_missing(progress)
         engine.compose("up", "--detach", "--wait", "postgres")
-        engine.compose("stop", "mlflow")
+        engine.compose("stop", "mlflow", *(["s3"] if engine.settings.with_s3 else []))
         try:
             _load(engine, folder, progress)
             _exchange(engine, (folder / "artifacts.tar").is_file())
@@ -163,8 +162,7 @@ def _load(engine: Engine, folder: Path, progress: Progress) -> None:
         engine.compose(*command, stdin=dump)
     if (folder / "artifacts.tar").is_file():
         progress("restoring artifacts")
-        with (folder / "artifacts.tar").open("rb") as packed:
-            engine.compose(*_once(_UNPACK), stdin=packed)
+        artifact_files.load(engine, folder / "artifacts.tar")
 
 
 def _exchange(engine: Engine, with_files: bool) -> None:
@@ -172,8 +170,7 @@ def _exchange(engine: Engine, with_files: bool) -> None:
     for statement in _EXCHANGE:
         _sql(engine, statement)
     if with_files:
-        engine.compose(*_once(_EXCHANGE_FILES))
-        engine.compose(*_once("rm -rf /mlflow/before"))
+        artifact_files.exchange(engine)
     _sql(engine, "DROP DATABASE mlflow_before WITH (FORCE)")
 
 
@@ -184,11 +181,6 @@ def _sql(engine: Engine, statement: str) -> None:
 
 def _migrate(engine: Engine) -> None:
     engine.compose("run", "--rm", "--no-deps", "-T", "mlflow", "mlflow", "db", "upgrade", _URI)
-
-
-def _once(script: str) -> tuple[str, ...]:
-    """A container of the MLflow image, for one shell command on its volume."""
-    return ("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "mlflow", "-c", script)
 
 
 def _into(file: Path, engine: Engine, *args: str) -> None:

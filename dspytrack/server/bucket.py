@@ -34,16 +34,15 @@ def check_here(settings: Settings) -> None:
 
 
 def check_inside(engine: Engine) -> None:
-    """The same from the server's container, which may not reach what this machine reaches; it is stopped then.
+    """The same from a container like the server's, which may not reach what this machine reaches.
 
     Raises:
         UnreachableError: where it does not.
     """
     with Path(s3_check.__file__).open("rb") as program:
         try:
-            engine.compose("exec", "-T", "mlflow", "python", "-", stdin=program)
+            engine.compose("run", "--rm", "--no-deps", "-T", "mlflow", "python", "-", stdin=program)
         except UnreachableError as error:
-            engine.compose("stop")
             raise UnreachableError(
                 f"the server's container cannot use {engine.settings.artifacts} (an S3 store on this machine has to "
                 f"listen on more than loopback): {error}"

@@ -11,12 +11,13 @@ from dspytrack.server.backup import backup, restore, upgrade
 from dspytrack.server.bucket import check_here, check_inside
 from dspytrack.server.engine import SERVICES_FILE, Container, Engine, unknown_service
 from dspytrack.server.network import check_port, get
-from dspytrack.server.settings import ENV_FILE, Wish, check_exposure, client_version, keep, publish, resolve
+from dspytrack.server.settings import ENV_FILE, Settings, Wish, check_exposure, client_version, keep, publish, resolve
 from dspytrack.server.starting import is_healthy, start
 from dspytrack.server.status import Progress, ServerStatus, Service
 
 __all__ = ["backup", "down", "logs", "restore", "status", "up", "upgrade"]
-_DATA = {"postgres": "/var/lib/postgresql/data", "mlflow": "/mlflow"}
+_DATA = {"postgres": "/var/lib/postgresql/data", "mlflow": "/mlflow", "s3": "/data"}
+_NEEDED = {"postgres", "mlflow"}
 
 
 def up(wish: Wish, progress: Progress) -> ServerStatus:
@@ -37,9 +38,10 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
         progress(f"checking {settings.artifacts}")
         check_here(settings)
     keep(settings)
-    start(engine, progress)
-    if settings.artifacts:
+    if settings.artifacts and not settings.with_s3:
+        engine.pull_missing(progress)
         check_inside(engine)
+    start(engine, progress)
     return status(settings.env_file, notes=publish(settings))
 
 
@@ -71,12 +73,12 @@ def status(env_file: Path = ENV_FILE, notes: tuple[str, ...] = ()) -> ServerStat
     return ServerStatus(
         kind="compose",
         address=settings.address,
-        healthy={found.service for found in containers} >= _DATA.keys() and all(map(is_healthy, containers)),
+        healthy={found.service for found in containers} >= _NEEDED and all(map(is_healthy, containers)),
         auth=settings.auth,
         version=get(f"{settings.address}/version", settings.login),
         client_version=client_version(),
         runs=_run_count(engine, containers),
-        artifacts=settings.artifacts or "the volume mlflow-data",
+        artifacts=_artifacts(settings),
         services=services,
         notes=notes,
     )
@@ -121,6 +123,12 @@ def write_compose(out: Path) -> list[Path]:
     for file, text in written.items():
         file.write_text(text, encoding="utf-8")
     return [*written, settings.env_file]
+
+
+def _artifacts(settings: Settings) -> str:
+    if settings.with_s3:
+        return f"{settings.artifacts} (the volume s3-data)"
+    return settings.artifacts or "the volume mlflow-data"
 
 
 def _data_bytes(engine: Engine, found: Container) -> int | None:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
-from dspytrack.server.settings import Wish
+from dspytrack.server.settings import Wish, kept_elsewhere
 from dspytrack.server.status import Progress, ServerStatus
 
 
-def up(wish: Wish, kind: str, progress: Progress) -> ServerStatus:
-    """Start a server of a kind (compose or local).
+def up(wish: Wish, kind: str | None, progress: Progress) -> ServerStatus:
+    """Start a server of a kind: compose or local; None is the kind it was before, else compose.
 
     Raises:
         UsageError: where this folder's server of the other kind runs.
         UnreachableError: where it cannot be started.
     """
     before = files.effective(wish.env_file, "MLFLOW_SERVER_KIND")
+    kind = kind or before or "compose"
     if before not in (None, kind) and status(wish.env_file).healthy:
         raise UsageError(f"a {before} server runs for this folder; end it first: dspytrack server down")
-    return local.up(wish, progress) if kind == "local" else compose.up(wish, progress)
+    found = local.up(wish, progress) if kind == "local" else compose.up(wish, progress)
+    if before in (None, kind):
+        return found
+    note = f"the {before} server's runs stay where they are: dspytrack server down, then up --{before}"
+    return replace(found, notes=(*found.notes, note))
 
 
-def down(env_file: Path, delete_data: bool = False) -> None:
+def down(env_file: Path, delete_data: bool = False) -> tuple[str, ...]:
     """Stop this folder's server.
+
+    Returns:
+        What is still there although data was to be deleted.
 
     Raises:
         NotFoundError: where none was started.
@@ -36,6 +45,7 @@ def down(env_file: Path, delete_data: bool = False) -> None:
         local.down(env_file, delete_data)
     else:
         compose.down(env_file, delete_data)
+    return kept_elsewhere(env_file) if delete_data else ()
 
 
 def status(env_file: Path) -> ServerStatus:

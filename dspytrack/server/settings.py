@@ -189,12 +189,21 @@ def publish(settings: Settings) -> tuple[str, ...]:
         notes.append(f"{settings.env_file} named another server; its line stays there as a comment")
     if os.environ.get("MLFLOW_TRACKING_URI", settings.address) != settings.address:
         notes.append("MLFLOW_TRACKING_URI is set to another server in the environment, which wins; unset it")
-    if settings.with_s3:
-        notes.append("the added S3 store keeps objects in memory: artifacts are gone when it stops")
     if settings.kind == "compose" and settings.version != client_version():
         notes.append(
             f"the server is MLflow {settings.version}, the client {client_version()}: dspytrack server upgrade"
         )
+    return tuple(notes)
+
+
+def kept_elsewhere(env_file: Path) -> tuple[str, ...]:
+    """What of a server's data lies in places of the user's own, and is not deleted with it."""
+    settings = resolve(Wish(env_file=env_file), files.effective(env_file, "MLFLOW_SERVER_KIND") or "compose")
+    notes = []
+    if settings.artifacts and not settings.with_s3:
+        notes.append(f"the artifacts in {settings.artifacts} are still there")
+    if settings.kind == "local" and settings.backend_store_uri:
+        notes.append(f"the runs in {without_secrets(settings.backend_store_uri, env_file)} are still there")
     return tuple(notes)
 
 

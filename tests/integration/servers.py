@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3  # type: ignore[import-untyped]
 
@@ -32,18 +34,18 @@ class Done:
 
 @dataclass
 class Shell:
-    """A folder in which `dspytrack server …` is typed."""
+    """A folder in which commands are typed."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
 
-    def server(self, *args: str, stdin: str = "") -> Done:
-        """Run a command to its end, in an environment without settings of ours."""
+    def run(self, *args: str) -> Done:
+        """Run a command to its end, in an environment without settings of ours, with nobody to answer it."""
         done = subprocess.run(
-            [sys.executable, "-m", "dspytrack", "server", *args],
+            [sys.executable, "-m", "dspytrack", *args],
             cwd=self.folder,
             env=self.environment,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=290,
@@ -51,8 +53,12 @@ class Shell:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def server(self, *args: str) -> Done:
+        """Run `dspytrack server …`."""
+        return self.run("server", *args)
+
     def ok(self, *args: str) -> str:
-        """Run a command that must succeed; its standard output."""
+        """Run `dspytrack server …`, which must succeed; its standard output."""
         done = self.server(*args)
         assert done.code == 0, done.err
         return done.out
@@ -76,26 +82,22 @@ def free_port() -> int:
 
 
 def log_run(shell: Shell) -> str:
-    """Log a run with an artifact by plain mlflow, with no more settings than the env file; its id."""
-    program = (
-        "import sys; from dspytrack.tracking.config import MLflowConfig; config = MLflowConfig.load()\n"
-        "from mlflow import MlflowClient; client = MlflowClient(config.tracking_uri)\n"
-        "experiment = client.get_experiment_by_name('kept')\n"
-        "ident = experiment.experiment_id if experiment else client.create_experiment('kept')\n"
-        "run = client.create_run(ident).info.run_id; client.log_metric(run, 'score', 0.5)\n"
-        "client.log_text(run, 'a text', 'notes/text.txt'); client.set_terminated(run); print(run)\n"
-    )
-    return _python(shell, program)
+    """Log a run with an artifact by plain mlflow; its id."""
+    with _client(shell) as client:
+        experiment = client.get_experiment_by_name("kept")
+        ident = experiment.experiment_id if experiment else client.create_experiment("kept")
+        run = client.create_run(ident).info.run_id
+        client.log_metric(run, "score", 0.5)
+        client.log_text(run, "a text", "notes/text.txt")
+        client.set_terminated(run)
+        return str(run)
 
 
 def read_run(shell: Shell, run_id: str) -> str:
-    """The run's score and its artifact's text, read in a new process."""
-    program = (
-        "import sys, mlflow; from dspytrack.tracking.config import MLflowConfig; config = MLflowConfig.load()\n"
-        "mlflow.set_tracking_uri(config.tracking_uri); run = mlflow.get_run(sys.argv[1])\n"
-        "print(run.data.metrics['score'], mlflow.artifacts.load_text(run.info.artifact_uri + '/notes/text.txt'))\n"
-    )
-    return _python(shell, program, run_id)
+    """The run's score and its artifact's text."""
+    with _client(shell) as client, tempfile.TemporaryDirectory() as folder:
+        score = client.get_run(run_id).data.metrics["score"]
+        return f"{score} {Path(client.download_artifacts(run_id, 'notes/text.txt', folder)).read_text()}"
 
 
 def count_runs(shell: Shell) -> int:
@@ -191,16 +193,11 @@ def _processes() -> str:
     return subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True).stdout
 
 
-def _python(shell: Shell, program: str, *args: str) -> str:
-    environment = shell.environment | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    done = subprocess.run(
-        [sys.executable, "-c", program, *args],
-        cwd=shell.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+@contextmanager
+def _client(shell: Shell) -> Iterator[Any]:
+    """MLflow's client in this process, with no more settings than the env file."""
+    from mlflow import MlflowClient
+
+    settings = shell.written | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    with mock.patch.dict(os.environ, settings):
+        yield MlflowClient(settings["MLFLOW_TRACKING_URI"])
