@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ def down(
     from dspytrack.server import current
 
     if delete_data and not yes:
-        typer.confirm("delete every run, model and artifact of this server for good?", abort=True, err=True)
+        _ask("delete every run, model and artifact of this server for good?")
     left = current.down(env_file, delete_data)
     typer.echo("the server is down, its data is deleted" if delete_data else "the server is down, its data is kept")
     for note in left:
@@ -72,7 +73,7 @@ def status(env_file: EnvFile = _ENV_FILE, as_json: AsJson = False) -> None:
     from dspytrack.server import current
 
     found = current.status(env_file)
-    _print_status(found, as_json, "dspytrack server logs" if found.services else "dspytrack server up")
+    _print_status(found, as_json, "dspytrack server logs" if found.running else "dspytrack server up")
     if not found.healthy:
         raise typer.Exit(6)
 
@@ -133,7 +134,7 @@ def restore(
 
     current.check_compose(env_file, "restore")
     if not yes:
-        typer.confirm("replace every run, model and artifact of this server?", abort=True, err=True)
+        _ask("replace every run, model and artifact of this server?")
     with _progress() as progress:
         about = backups.restore(file, progress, env_file)
     typer.echo(f"restored what was saved at {about['made']} (MLflow {about['mlflow_version']})")
@@ -194,23 +195,46 @@ def _progress() -> Iterator[Progress]:
     yield say
 
 
+def _ask(question: str) -> None:
+    """Go on only where a person says yes."""
+    from dspytrack.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} nobody is here to answer; --yes says so")
+    if not typer.confirm(question, err=True):
+        typer.echo("nothing was changed", err=True)
+        raise typer.Exit(1)
+
+
 def _print_status(found: ServerStatus, as_json: bool, last: str) -> None:
     if as_json:
         typer.echo(json.dumps(found.as_document(), indent=2))
+    elif found.running:
+        _print_running(found)
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        console = Console(highlight=False)
-        table = Table("service", "state", "health", "image", "data")
-        for service in found.services:
-            size = "" if service.volume_bytes is None else f"{service.volume_bytes / 1e6:.1f} MB"
-            table.add_row(service.name, service.state, service.health, service.image, size)
-        console.print(table)
-        runs = "unknown" if found.runs is None else str(found.runs)
-        console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}) · {runs} runs")
-        console.print(f"artifacts in {found.artifacts} · login {'required' if found.auth else 'none'}")
-        console.print(found.address, soft_wrap=True)
+        typer.echo("the server is down, its data is kept")
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"next: {last}", err=True)
+
+
+def _print_running(found: ServerStatus) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("service", "state", "health"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("image", overflow="fold")
+    table.add_column("data", justify="right", no_wrap=True)
+    for service in found.services:
+        size = "" if service.volume_bytes is None else f"{service.volume_bytes / 1e6:.1f} MB"
+        table.add_row(service.name, service.state, service.health, service.image, size)
+    console.print(table)
+    runs = "" if found.runs is None else f" · {found.runs} run{'' if found.runs == 1 else 's'}"
+    console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}){runs}")
+    console.print(f"artifacts in {found.artifacts}", soft_wrap=True)
+    login = "the login in the env file" if found.auth else "without a login"
+    console.print(f"{found.address}, {login}", soft_wrap=True)

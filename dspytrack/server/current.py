@@ -9,7 +9,7 @@ from pathlib import Path
 from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
-from dspytrack.server.settings import Wish, kept_elsewhere
+from dspytrack.server.settings import Wish, resolve, without_secrets
 from dspytrack.server.status import Progress, ServerStatus
 
 
@@ -45,7 +45,7 @@ def down(env_file: Path, delete_data: bool = False) -> tuple[str, ...]:
         local.down(env_file, delete_data)
     else:
         compose.down(env_file, delete_data)
-    return kept_elsewhere(env_file) if delete_data else ()
+    return _kept_elsewhere(env_file) if delete_data else ()
 
 
 def status(env_file: Path) -> ServerStatus:
@@ -85,8 +85,21 @@ def check_compose(env_file: Path, what: str) -> None:
         )
 
 
+def _kept_elsewhere(env_file: Path) -> tuple[str, ...]:
+    """What of a server's data lies in places of the user's own, and is not deleted with it."""
+    settings = resolve(Wish(env_file=env_file), _kind(env_file))
+    notes = []
+    if settings.artifacts and not settings.with_s3:
+        notes.append(f"the artifacts in {settings.artifacts} are still there")
+    if settings.kind == "local" and settings.backend_store_uri:
+        notes.append(f"the runs in {without_secrets(settings.backend_store_uri, env_file)} are still there")
+    return tuple(notes)
+
+
 def _kind(env_file: Path) -> str:
     kind = files.effective(env_file, "MLFLOW_SERVER_KIND")
     if kind is None:
-        raise NotFoundError(f"no server was started with {env_file}; start one: dspytrack server up")
+        raise NotFoundError(
+            f"no server was started in this folder ({env_file} names none); start one: dspytrack server up"
+        )
     return kind

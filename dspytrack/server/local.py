@@ -34,6 +34,7 @@ from dspytrack.server.settings import (
     without_secrets,
 )
 from dspytrack.server.status import Progress, ServerStatus, Service
+from dspytrack.server.store import check_store, run_count, store_uri
 
 START_SECONDS = 120
 _LOG_BYTES = 10_000_000
@@ -44,7 +45,7 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
 
     Raises:
         UsageError: for what was asked, a port in use, a missing driver, or an env file that cannot be written.
-        UnreachableError: where it does not come up, with its last log lines.
+        UnreachableError: where the database does not answer, or the server does not come up, with its last log lines.
     """
     if wish.with_s3:
         raise UsageError("--with-s3 adds a container: it does not go with --local; --artifacts s3://… does")
@@ -52,19 +53,30 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
     check_exposure(settings, wish.insecure)
     running = _pid(_folder(settings))
     if running is None:
-        check_port(settings.host, settings.port)
+        check_port(settings.host, settings.port, "--local ")
         if settings.artifacts:
             progress(f"checking {settings.artifacts}")
             check_here(settings)
         if settings.auth and find_spec("flask_wtf") is None:
             raise UsageError("logins need Flask-WTF: pip install 'mlflow[auth]'")
-        uri = _store_uri(settings)
+        uri = store_uri(settings, _folder(settings))
+        check_store(uri, settings.env_file)
         complete(settings)
-        _wait(settings, _spawn(settings, uri), progress)
+        process = _spawn(settings, uri)
+        try:
+            _wait(settings, process, progress)
+        except KeyboardInterrupt:
+            stop_group(process.pid)
+            raise
         keep(settings)
-    elif get(f"{settings.address}/health") is None:
+    elif settings != resolve(Wish(env_file=wish.env_file), "local"):
         raise UsageError(
-            f"process {running} runs, but not at {settings.address}; to change a server: dspytrack server down, then up"
+            f"the server runs (process {running}), but not with these settings; to change it: "
+            "dspytrack server down, then this command again"
+        )
+    elif get(f"{settings.address}/health") is None:
+        raise UnreachableError(
+            f"process {running} runs, and does not answer at {settings.address}: dspytrack server logs"
         )
     return status(settings.env_file, notes=publish(settings))
 
@@ -119,7 +131,7 @@ def status(env_file: Path = ENV_FILE, notes: tuple[str, ...] = ()) -> ServerStat
         auth=settings.auth,
         version=get(f"{settings.address}/version", settings.login) if healthy else None,
         client_version=client_version(),
-        runs=_run_count(_store_uri(settings)) if healthy else None,
+        runs=run_count(store_uri(settings, folder)) if healthy else None,
         artifacts=settings.artifacts or str(folder / "artifacts"),
         services=(service,),
         notes=notes,
@@ -149,17 +161,6 @@ def logs(env_file: Path = ENV_FILE, service: str | None = None, follow: bool = F
 
 def _folder(settings: Settings) -> Path:
     return settings.folder / ".dspytrack" / "server"
-
-
-def _store_uri(settings: Settings) -> str:
-    uri = settings.backend_store_uri
-    if uri is None:
-        return f"sqlite:///{_folder(settings) / 'mlflow.db'}"
-    if uri.startswith("postgresql://"):  # SQLAlchemy 2.1 would take it for psycopg 3
-        uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
-    if uri.startswith("postgresql+psycopg2://") and find_spec("psycopg2") is None:
-        raise UsageError("a PostgreSQL store needs psycopg2: pip install 'dspytrack[server]'")
-    return uri
 
 
 def _spawn(settings: Settings, store_uri: str) -> subprocess.Popen[bytes]:
@@ -240,13 +241,3 @@ def _pid(folder: Path) -> int | None:
         return None
     noted = json.loads(file.read_text())
     return int(noted["pid"]) if noted["began"] and began(noted["pid"]) == noted["began"] else None
-
-
-def _run_count(store_uri: str) -> int:
-    from sqlalchemy import create_engine, text
-
-    engine = create_engine(store_uri)
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'")).scalar_one()
-    engine.dispose()
-    return int(found)

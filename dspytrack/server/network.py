@@ -21,8 +21,8 @@ def is_loopback(host: str) -> bool:
     return host in _LOOPBACK or host.startswith("127.")
 
 
-def check_port(host: str, port: int) -> None:
-    """See that an address can be listened on.
+def check_port(host: str, port: int, options: str = "") -> None:
+    """See that an address can be listened on; `options` are those of the command that would listen.
 
     Raises:
         UsageError: where it is in use (by what, if that can be known) or is no address of this machine.
@@ -34,15 +34,26 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise port_in_use(port) from error
+                raise port_in_use(port, options) from error
             raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def port_in_use(port: int) -> UsageError:
-    """The error for a port that something else listens on."""
+def port_in_use(port: int, options: str = "") -> UsageError:
+    """The error for a port that something else listens on, with one that is free."""
     holder = _holder(port)
     by = f" by {holder}" if holder else ""
-    return UsageError(f"port {port} is in use{by}; choose another: `dspytrack server up --port {port + 1}`")
+    other = next((near for near in range(port + 1, min(port + 50, 65536)) if _is_free(near)), port + 1)
+    return UsageError(f"port {port} is in use{by}; choose another: dspytrack server up {options}--port {other}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _holder(port: int) -> str | None:

@@ -196,17 +196,6 @@ def publish(settings: Settings) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def kept_elsewhere(env_file: Path) -> tuple[str, ...]:
-    """What of a server's data lies in places of the user's own, and is not deleted with it."""
-    settings = resolve(Wish(env_file=env_file), files.effective(env_file, "MLFLOW_SERVER_KIND") or "compose")
-    notes = []
-    if settings.artifacts and not settings.with_s3:
-        notes.append(f"the artifacts in {settings.artifacts} are still there")
-    if settings.kind == "local" and settings.backend_store_uri:
-        notes.append(f"the runs in {without_secrets(settings.backend_store_uri, env_file)} are still there")
-    return tuple(notes)
-
-
 def without_secrets(text: str, env_file: Path) -> str:
     """A text with every secret of the env file and the environment masked."""
     for name in _HIDDEN:

@@ -35,6 +35,11 @@ class ServerStatus:
     services: tuple[Service, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def running(self) -> bool:
+        """Whether any of its services runs, healthy or not."""
+        return any(service.state.startswith(("running", "restarting")) for service in self.services)
+
     def as_document(self) -> dict[str, Any]:
         """The same as JSON."""
         return asdict(self)

@@ -66,8 +66,9 @@ def test_starting_twice_is_no_error_and_one_process(running: Shell) -> None:
     first = json.loads(running.ok("status", "--json"))
     running.ok("up")
     assert json.loads(running.ok("status", "--json"))["services"][0]["state"] == first["services"][0]["state"]
-    moved = running.server("up", "--local", "--port", str(free_port()))
-    assert moved.code == 2 and "server down" in moved.err
+    for changed in (("--port", str(free_port())), ("--no-auth",)):
+        refused = running.server("up", "--local", *changed)
+        assert refused.code == 2 and "server down" in refused.err
     other = running.server("up", "--compose")
     assert other.code == 2 and "local server runs" in other.err
 
@@ -148,6 +149,13 @@ def test_no_server_is_named_with_the_command_that_makes_one(shell: Shell) -> Non
     for command in ("status", "logs", "down"):
         done = shell.server(command)
         assert done.code == 1 and "dspytrack server up" in done.err
+
+
+def test_a_database_that_does_not_answer_is_named_at_once(shell: Shell) -> None:
+    uri = f"postgresql://me:a-password-of-its-own@127.0.0.1:{free_port()}/mlflow"
+    done = shell.server("up", "--local", "--port", str(free_port()), "--backend-store-uri", uri)
+    assert done.code == 6 and "refused" in done.err and "a-password-of-its-own" not in done.err
+    assert shell.written == {}
 
 
 @pytest.mark.engine
