@@ -27,6 +27,10 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
         UsageError: for what was asked, a port in use, or an env file that cannot be written.
         UnreachableError: where Docker, an image, the bucket or a service fails, with the reason.
     """
+    if wish.with_s3 and wish.artifacts:
+        raise UsageError("--with-s3 adds a store and --artifacts names another: give one of them")
+    if wish.backend_store_uri:
+        raise UsageError("--backend-store-uri is for --local; in Docker the server has a PostgreSQL of its own")
     settings = resolve(wish, "compose")
     check_exposure(settings, wish.insecure)
     engine = Engine(settings)

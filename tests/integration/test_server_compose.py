@@ -167,6 +167,14 @@ def test_a_service_that_fails_is_named_with_its_last_lines(shell: Shell) -> None
     assert all(secret not in done.err for secret in secrets_of(shell))
 
 
+def test_options_that_contradict_each_other_are_refused(shell: Shell) -> None:
+    both = shell.server("up", "--with-s3", "--artifacts", "s3://ours/runs")
+    assert both.code == 2 and "--artifacts names another" in both.err
+    database = shell.server("up", "--backend-store-uri", "postgresql://me@elsewhere/mlflow")
+    assert database.code == 2 and "--local" in database.err
+    assert shell.written == {}
+
+
 def test_without_docker_the_way_on_is_told(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     shell.env["PATH"] = str(tmp_path_factory.mktemp("empty"))
     none = shell.server("up")
