@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dspytrack import __version__
-from dspytrack.cli import model, optimize, runs
+from dspytrack.cli import model, optimize, runs, server
 from dspytrack.errors import DspytrackError, RunStop
 from dspytrack.masking import masked
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("optimize")(optimize.optimize)
 app.add_typer(runs.app, name="runs")
 app.add_typer(model.app, name="model")
+app.add_typer(server.app, name="server")
 
 
 def _version(shown: bool) -> None:
@@ -57,6 +58,8 @@ def main() -> None:
     """Run the command line; the one place where an error becomes a line on stderr and an exit code."""
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    # else MLflow's client prints a run's address on stdout, which has the answer of --json and nothing else
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         code = app(optimize.with_newest(arguments), standalone_mode=False)
     except typer.Exit as done:

@@ -1,0 +1,240 @@
+"""`dspytrack server …`: a tracking server in one command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dspytrack.server.status import Progress, ServerStatus
+
+app = typer.Typer(no_args_is_help=True, help="Run an MLflow server: Docker Compose, a local process, manifests.")
+EnvFile = Annotated[Path, typer.Option("--env-file", help="Where the server's settings are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_ENV_FILE = Path(".env.mlflow")
+
+
+@app.command()
+def up(
+    local: Annotated[
+        bool | None,
+        typer.Option("--local/--compose", help="A process on SQLite, or Docker; default: as before, else Docker."),
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Default: 5000.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="The address to listen on; default: 127.0.0.1.")] = None,
+    auth: Annotated[bool | None, typer.Option("--auth/--no-auth", help="Logins, with a random admin password.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow --host without --auth.")] = False,
+    artifacts: Annotated[str | None, typer.Option("--artifacts", help="s3://bucket/path; default: a volume.")] = None,
+    with_s3: Annotated[bool, typer.Option("--with-s3", help="Add an S3 store, on a volume.")] = False,
+    backend_store_uri: Annotated[
+        str | None,
+        typer.Option("--backend-store-uri", envvar="MLFLOW_BACKEND_STORE_URI", help="With --local: PostgreSQL."),
+    ] = None,
+    env_file: EnvFile = _ENV_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Start a server, wait until it is healthy, and make it the one that `optimize` uses."""
+    from dspytrack.server import current
+    from dspytrack.server.settings import Wish
+
+    wish = Wish(env_file, port, host, auth, insecure, artifacts, with_s3, backend_store_uri)
+    with _progress() as progress:
+        found = current.up(wish, None if local is None else "local" if local else "compose", progress)
+    _print_status(found, as_json, f"dspytrack optimize config.yaml (uses it by {env_file})")
+
+
+@app.command()
+def down(
+    delete_data: Annotated[bool, typer.Option("--delete-data", help="Runs, models and artifacts too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    env_file: EnvFile = _ENV_FILE,
+) -> None:
+    """Stop the server; its data stays unless --delete-data is given."""
+    from dspytrack.server import current
+
+    if delete_data and not yes:
+        _ask("delete every run, model and artifact of this server for good?")
+    left = current.down(env_file, delete_data)
+    typer.echo("the server is down, its data is deleted" if delete_data else "the server is down, its data is kept")
+    for note in left:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo("next: dspytrack server up", err=True)
+
+
+@app.command()
+def status(env_file: EnvFile = _ENV_FILE, as_json: AsJson = False) -> None:
+    """Each service, its health and data; exit code 6 where the server is not healthy."""
+    from dspytrack.server import current
+
+    found = current.status(env_file)
+    _print_status(found, as_json, "dspytrack server logs" if found.running else "dspytrack server up")
+    if not found.healthy:
+        raise typer.Exit(6)
+
+
+@app.command()
+def logs(
+    service: Annotated[str | None, typer.Argument(help="mlflow, postgres or s3; default: all.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until interrupted.")] = False,
+    env_file: EnvFile = _ENV_FILE,
+) -> None:
+    """Print the server's log."""
+    from dspytrack.server import current
+
+    for line in current.logs(env_file, service, follow):
+        typer.echo(line)
+
+
+@app.command()
+def upgrade(
+    to: Annotated[str | None, typer.Option("--to", help="A version; default: the installed MLflow's.")] = None,
+    env_file: EnvFile = _ENV_FILE,
+) -> None:
+    """Back up, migrate and start another MLflow version; goes back by itself where that fails."""
+    from dspytrack.server import backup as backups
+    from dspytrack.server import current
+
+    current.check_compose(env_file, "upgrade")
+    with _progress() as progress:
+        done = backups.upgrade(progress, to, env_file)
+    if done.backup is None:
+        typer.echo(f"the server is MLflow {done.after} already")
+    else:
+        typer.echo(f"MLflow {done.before} -> {done.after}; the data as it was: {done.backup}")
+    typer.echo("next: dspytrack server status", err=True)
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="A new file.")], env_file: EnvFile = _ENV_FILE) -> None:
+    """Write the database and the artifacts into one file."""
+    from dspytrack.server import backup as backups
+    from dspytrack.server import current
+
+    current.check_compose(env_file, "backup")
+    with _progress() as progress:
+        typer.echo(str(backups.backup(file, progress, env_file)))
+    typer.echo(f"next: dspytrack server restore {file}", err=True)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file written by `server backup`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    env_file: EnvFile = _ENV_FILE,
+) -> None:
+    """Replace the server's data by a backup's."""
+    from dspytrack.server import backup as backups
+    from dspytrack.server import current
+
+    current.check_compose(env_file, "restore")
+    if not yes:
+        _ask("replace every run, model and artifact of this server?")
+    with _progress() as progress:
+        about = backups.restore(file, progress, env_file)
+    typer.echo(f"restored what was saved at {about['made']} (MLflow {about['mlflow_version']})")
+    typer.echo("next: dspytrack server status", err=True)
+
+
+@app.command()
+def manifests(
+    compose: Annotated[bool, typer.Option("--compose", help="Docker Compose files and their .env.mlflow.")] = False,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="A Kustomize folder.")] = False,
+    helm_values: Annotated[bool, typer.Option("--helm-values", help="Values for MLflow's own chart.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path(),
+) -> None:
+    """Write the files of a server of your own."""
+    from dspytrack.errors import UsageError
+
+    if not (compose or kubernetes or helm_values):
+        raise UsageError("name what to write: --compose, --kubernetes or --helm-values")
+    written: list[Path] = []
+    last = "dspytrack server up"
+    if compose:
+        from dspytrack.server.compose import write_compose
+
+        written += write_compose(out)
+        last = f"docker compose -f {out / 'docker-compose.mlflow.yml'} up -d"
+    if kubernetes:
+        from dspytrack.server.kubernetes import write_kubernetes
+
+        written += write_kubernetes(out)
+        last = f"kubectl apply -k {out}"
+    if helm_values:
+        from dspytrack.server.kubernetes import write_helm_values
+
+        written.append(write_helm_values(out))
+        last = f"helm upgrade --install mlflow CHART -f {written[-1]}"
+    for file in written:
+        typer.echo(str(file))
+    typer.echo(f"next: {last}", err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A line on a terminal that says what is going on; without one, a line for each new thing."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        with console.status("starting") as line:
+            yield lambda message: line.update(message)
+        return
+    said: set[str] = set()
+
+    def say(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            console.print(message, markup=False)
+
+    yield say
+
+
+def _ask(question: str) -> None:
+    """Go on only where a person says yes."""
+    from dspytrack.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} nobody is here to answer; --yes says so")
+    if not typer.confirm(question, err=True):
+        typer.echo("nothing was changed", err=True)
+        raise typer.Exit(1)
+
+
+def _print_status(found: ServerStatus, as_json: bool, last: str) -> None:
+    if as_json:
+        typer.echo(json.dumps(found.as_document(), indent=2))
+    elif found.running:
+        _print_running(found)
+    else:
+        typer.echo("the server is down, its data is kept")
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"next: {last}", err=True)
+
+
+def _print_running(found: ServerStatus) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("service", "state", "health"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("image", overflow="fold")
+    table.add_column("data", justify="right", no_wrap=True)
+    for service in found.services:
+        size = "" if service.volume_bytes is None else f"{service.volume_bytes / 1e6:.1f} MB"
+        table.add_row(service.name, service.state, service.health, service.image, size)
+    console.print(table)
+    runs = "" if found.runs is None else f" · {found.runs} run{'' if found.runs == 1 else 's'}"
+    console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}){runs}")
+    console.print(f"artifacts in {found.artifacts}", soft_wrap=True)
+    login = "the login in the env file" if found.auth else "without a login"
+    console.print(f"{found.address}, {login}", soft_wrap=True)
