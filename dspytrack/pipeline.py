@@ -256,7 +256,7 @@ class OptimizationPipeline:
         result = result.model_copy(
             update={
                 "candidates": candidates,
-                "iterations": len(candidates),
+                "iterations": len({one.step for one in candidates}),
                 "duration_seconds": plan.meter.seconds,
                 "usage": plan.meter.usage(),
             }

@@ -38,6 +38,10 @@ class Plan:
         """What estimates depend on."""
         return Sizes(len(self.parts.train), len(self.parts.val), len(self.program.predictors()))
 
+    def scored_on(self, optimizer: Prepared) -> int:
+        """How many examples an optimizer scores a candidate on: val, or train where it is given no other."""
+        return (len(self.parts.val) if "valset" in optimizer.row.compiles else 0) or len(self.parts.train)
+
     def supplies(self) -> dict[str, Any]:
         """What the table of optimizers draws its arguments from; never anything of the test part."""
         inputs, seed = self.request.dataset.inputs, self.request.seed

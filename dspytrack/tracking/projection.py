@@ -137,7 +137,7 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     status = "interrupted" if result is None else result.status
     ended = int(record.info.get("ended_at", record.last_written) * 1000)
     started = int(record.info["started_at"] * 1000)
-    metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates()]
+    metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates() if one.whole]
     tags: dict[str, Any] = {"status": status}
     if result is not None:
         tags |= _result_tags(result)
