@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
+SEEN_CALLS = 16  # task calls whose mean says what a candidate takes
 Stated = PerformanceMetrics | Mapping[str, float]
 
 
@@ -197,7 +198,8 @@ class OptimizationPipeline:
         """Keep for the final evaluation what the baseline took; on resume, what it took then."""
         seconds = record.info.get("baseline_seconds", plan.meter.seconds)
         record.note(baseline_seconds=seconds)
-        plan.meter.set_aside(baseline, seconds)
+        window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
+        plan.meter.set_aside(baseline, seconds, window)
 
     def _search(self, plan: Plan, record: Record) -> Found:
         from dspytrack.optimization.search import search

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -23,7 +25,10 @@ Answer = Callable[[dict[str, Any]], str]
 
 @dataclass
 class LMServer:
-    """What the server did and is to do: `faults` are HTTP codes (or "hang", "garbage") for the next requests."""
+    """What the server did and is to do. `faults` are for the next requests: HTTP codes, "hang", "reset", "garbage".
+
+    Any other word is no fault.
+    """
 
     answer: Answer
     api_base: str = ""
@@ -80,6 +85,11 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
             fault = server.next_fault()
             if fault == "hang":
                 time.sleep(30)
+                return
+            if fault == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                self.close_connection = True
                 return
             if isinstance(fault, int):
                 message = server.fault_message or f"played fault {fault}"

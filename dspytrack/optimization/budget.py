@@ -5,8 +5,10 @@ Owns the counting and the decision to stop; `lm.py` calls it, `pipeline.py` read
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +18,8 @@ from dspytrack.errors import RunStop
 from dspytrack.masking import masked
 from dspytrack.request import Constraints
 from dspytrack.result import RoleUsage, Row
+
+MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Meter:
     _stop: RunStop | None = None
     _failures_in_a_row: int = 0
     _in_flight: int = 0
+    _recent: deque[Bill] = field(default_factory=lambda: deque(maxlen=1))
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
@@ -117,10 +122,16 @@ class Meter:
             for bill in paid:
                 self.roles.setdefault(bill.role, Tally()).add(bill)
 
-    def set_aside(self, rows: Iterable[Row], seconds: float) -> None:
-        """Keep for the final evaluation what the baseline took: its rows' calls, tokens and cost, and its seconds.
+    def set_aside(self, rows: Iterable[Row], seconds: float, window: int) -> None:
+        """Keep for the final evaluation what it will need, going by the baseline and by the dearest candidate so far.
 
-        Tokens, cost and seconds are kept twice over: demos and longer instructions make each call of the result dearer.
+        Demos and longer instructions make each call of the result dearer than one of the baseline: tokens, cost and
+        seconds are kept twice over, and more once candidates are seen to take more.
+
+        Args:
+            rows: of the baseline: the result will make as many calls.
+            seconds: that the baseline took.
+            window: task calls that make a mean: no more than one candidate is scored with.
         """
         kept = Tally()
         for row in rows:
@@ -129,7 +140,30 @@ class Meter:
             kept.completion_tokens += 2 * (row.completion_tokens or 0)
             if kept.exact_cost is not None:
                 kept.exact_cost += 2 * Fraction(row.cost_usd or 0.0)
-        self.reserve, self.reserve_seconds = kept, 2 * seconds
+        with self._lock:
+            self.reserve, self.reserve_seconds = kept, 2 * seconds
+            self._recent = deque(maxlen=max(1, window))
+
+    def seen(self, bill: Bill) -> None:
+        """Learn what a task call takes, from one just billed or one billed in an earlier sitting."""
+        if bill.role != "task":
+            return
+        with self._lock:
+            self._learn(bill)
+
+    def _learn(self, bill: Bill) -> None:
+        recent = self._recent
+        recent.append(bill)
+        if not self.reserve.calls or len(recent) < (recent.maxlen or 0):
+            return
+        calls = MARGIN * self.reserve.calls / len(recent)
+        prompt = math.ceil(calls * sum(one.prompt_tokens for one in recent))
+        completion = math.ceil(calls * sum(one.completion_tokens for one in recent))
+        if prompt + completion > self.reserve.tokens:
+            self.reserve.prompt_tokens, self.reserve.completion_tokens = prompt, completion
+        cost = Fraction(calls * sum(one.cost_usd or 0.0 for one in recent))
+        if self.reserve.exact_cost is not None and cost > self.reserve.exact_cost:
+            self.reserve.exact_cost = cost
 
     @property
     def total(self) -> Tally:
@@ -201,6 +235,8 @@ class Meter:
             self._in_flight -= 1
             self._failures_in_a_row = 0
             self.roles.setdefault(bill.role, Tally()).add(bill)
+            if bill.role == "task":
+                self._learn(bill)
 
     def cached(self, role: str) -> None:
         """Count a response that the run already had."""

@@ -154,6 +154,7 @@ class RunCache(Cache):  # type: ignore[misc]
         with self._flights_lock:
             bill = self._to_replay.pop(key, None)
         if bill is not None:
+            call.meter.seen(bill)
             if tally is not None:
                 tally.replay(bill)
             return

@@ -1,0 +1,122 @@
+"""Faults of the LM, played over HTTP: what passes is tried again, what stays is missing data, a dead LM ends it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspytrack.optimization.record import Record
+from dspytrack.pipeline import OptimizationPipeline
+from dspytrack.result import OptimizationResult
+from tests.lm_server import LMServer, lm_server
+from tests.runs import request, rows
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+
+
+def run(server: LMServer, folder: Path, lm: dict[str, Any] | None = None, **changes: Any) -> OptimizationResult:
+    """A whole run with some of its request changed."""
+    spec = {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "num_retries": 0, "timeout": 10} | (lm or {})
+    pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=folder / "runs")
+    return pipeline.run(request(server.api_base, folder, lm=spec, **changes), training_data=rows(60))
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, "reset", "hang"])
+def test_what_passes_is_tried_again_and_counted_apart(fault: int | str, tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [fault, fault]
+        result = run(server, tmp_path, {"num_retries": 3, "timeout": 1 if fault == "hang" else 10})
+    assert (result.status, result.verdict) == ("completed", "better")
+    assert result.usage["task"].retried_calls == 2
+    assert result.usage["task"].failed_calls == 0
+    assert result.comparison is not None and result.comparison.left_out == 0
+    assert result.usage["task"].calls == server.billed
+
+
+def test_the_provider_says_how_long_to_wait(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults, server.retry_after = [429], "3"
+        began = time.monotonic()
+        result = run(server, tmp_path, {"num_retries": 1}, evaluation={"num_threads": 1})
+    assert result.usage["task"].retried_calls == 1
+    assert time.monotonic() - began >= 3
+
+
+def test_an_answer_without_form_is_that_examples_missing_data(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = ["garbage"] * 2  # the second is DSPy's own fall-back to its JSON form
+        result = run(server, tmp_path, evaluation={"num_threads": 1})
+    assert result.comparison is not None
+    assert (result.comparison.failed_baseline, result.comparison.examples) == (1, 23)
+    [failed] = [row for row in Record(Path(result.record)).rows("baseline") if row.error]
+    assert failed.score is None
+    assert "AdapterParseError" in str(failed.error)
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refused_key_ends_the_run_at_once(code: int, tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [code] * 100
+        result = run(server, tmp_path, {"num_retries": 3})
+        asked = 100 - len(server.faults)
+    assert result.status == "failed"
+    assert "refused" in result.reason
+    assert asked <= 4  # those in flight
+    assert Path(result.record, "result.json").is_file()
+
+
+def test_a_provider_that_is_down_ends_the_run_after_so_many_failures(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [500] * 1000
+        result = run(server, tmp_path, evaluation={"num_threads": 4, "max_consecutive_failures": 6})
+        asked = 1000 - len(server.faults)
+    assert result.status == "failed"
+    assert "6 LM calls in a row failed" in result.reason
+    assert asked <= 6 + 4
+
+
+def test_too_many_failures_end_the_run_inconclusive_with_its_rows(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [500, 500, 500, 200] * 6
+        server.faults = [fault if fault != 200 else "none" for fault in server.faults]
+        result = run(server, tmp_path, evaluation={"num_threads": 1, "max_error_rate": 0.4})
+        searched = server.billed
+    assert (result.status, result.verdict) == ("completed", "inconclusive")
+    assert "failed (max_error_rate is 40%)" in result.reason
+    found = Record(Path(result.record)).rows("baseline")
+    assert len(found) == 24
+    assert sum(row.error is not None for row in found) == 18
+    assert searched == 6  # nothing was spent on a search
+
+
+def test_a_metric_that_raises_is_missing_data_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "moody.py").write_text(
+        "def score(example, prediction):\n"
+        "    if example.text.endswith('7.'):\n"
+        "        raise ValueError('seven')\n"
+        "    return float(example.label == prediction.label)\n"
+    )
+    with lm_server() as server:
+        result = run(server, tmp_path, metric={"import": "moody:score"})
+    comparison = result.comparison
+    assert comparison is not None and comparison.failed_baseline == comparison.failed_optimized > 0
+    failed = [row for row in Record(Path(result.record)).rows("optimized") if row.error]
+    assert {str(row.error) for row in failed} >= {next(str(row.error) for row in failed)}
+    assert all("ValueError: seven" in str(row.error) and "moody.py:3 score" in str(row.error) for row in failed)
+
+
+def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
+    with lm_server(delay=0.2) as server:
+        optimizer = {"name": "bootstrap_random_search", "params": {"num_candidate_programs": 2}}
+        run(server, tmp_path, optimizer=optimizer, evaluation={"num_threads": 8})
+    apart = {"baseline": 24, "optimized": 24}
+    distinct = {str(body["messages"]) for body in server.requests}
+    assert server.billed <= len(distinct) + sum(apart.values())
