@@ -1,23 +1,25 @@
-"""One measured process: `python -m tests.bench.child VARIANT EXAMPLES API_BASE OUT` writes its timings as JSON.
+"""One measured process: `python -m tests.bench.child SIDE EXAMPLES OUT` writes its timings as JSON.
 
 The cost that every run pays once (imports, opening a fresh MLflow store, publishing) is timed apart from `work`: the
 baseline evaluation, the search and the evaluation of its result. MLflow is imported and the store opened before
 `work` on every side that uses them; dspytrack by itself does both in the background while the baseline is measured.
+Every side keeps its responses on disk in a fresh folder: bare DSPy and autolog in the DSPY_CACHEDIR they are given,
+dspytrack in its record.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.bench.workload import SEARCH, SEED, THREADS, answer_at_once, calls_made, examples, same_label, workload
+from tests.bench.workload import LM, SEARCH, SEED, THREADS, answer_at_once, calls_made, examples, same_label, workload
 
 if TYPE_CHECKING:
     from dspytrack.optimization.plan import Plan
@@ -84,7 +86,7 @@ class Phases:
         watch.wall["work"], watch.cpu["work"] = self.last[0] - wall, self.last[1] - cpu
 
 
-def bare(count: int, api_base: str, watch: Watch, autolog: dict[str, bool] | None = None) -> float:
+def bare(count: int, watch: Watch, autolog: dict[str, bool] | None = None) -> float:
     """What a user of DSPy writes: evaluate, compile, evaluate; returns the score. With `autolog`, MLflow's own."""
     with watch.span("import"):
         import dspy
@@ -100,12 +102,11 @@ def bare(count: int, api_base: str, watch: Watch, autolog: dict[str, bool] | Non
             mlflow.set_tracking_uri(STORE)
             mlflow.set_experiment("bench")
             mlflow.dspy.autolog(**autolog)
-    request = workload(count, api_base, Path.cwd())
+    request = workload(Path.cwd())
     with watch.span("open"):
         parts = load_parts(request.dataset, Path.cwd(), SEED, examples(count))
         train, val, test = (to_examples(one, ["text"]) for one in (parts.train, parts.val, parts.test))
-        options = {"api_base": api_base} if api_base else {}
-        dspy.configure(lm=dspy.LM("openai/gpt-4o-mini", num_retries=0, timeout=60, **options))
+        dspy.configure(lm=dspy.LM(**LM))
         program = dspy.Predict(dspy.Signature("text -> label", "Name the mood."))
         score = dspy.Evaluate(devset=test, metric=same_label, num_threads=THREADS)
         assert dspy.cache is not None  # opened on first use
@@ -125,7 +126,7 @@ def bare(count: int, api_base: str, watch: Watch, autolog: dict[str, bool] | Non
     return found
 
 
-def tracked(count: int, api_base: str, watch: Watch, tracking: bool) -> float:
+def tracked(count: int, watch: Watch, tracking: bool) -> float:
     """The same run by dspytrack, with or without MLflow."""
     with watch.span("import"):
         import dspy  # noqa: F401
@@ -139,7 +140,7 @@ def tracked(count: int, api_base: str, watch: Watch, tracking: bool) -> float:
             import mlflow
         with watch.span("store"):
             mlflow.MlflowClient(STORE).search_experiments()
-    request = workload(count, api_base, Path.cwd())
+    request = workload(Path.cwd())
     phases = Phases()
     began = time.perf_counter(), time.process_time()
     pipeline = OptimizationPipeline(config, tracking, progress=phases, runs_dir=Path("runs"))
@@ -150,90 +151,26 @@ def tracked(count: int, api_base: str, watch: Watch, tracking: bool) -> float:
     return result.comparison.optimized.quality_score
 
 
-def predictions(count: int, watch: Watch) -> float:
-    """Microseconds of one prediction with its metric, one thread: bare calls against `evaluate`; the difference.
-
-    Each side keeps its responses on disk in a fresh folder. The sides take turns, each turn on new examples.
-    """
-    import dspy
-
-    from dspytrack.optimization.budget import Meter
-    from dspytrack.optimization.dataset import load_parts
-    from dspytrack.optimization.evaluation import evaluate
-    from dspytrack.optimization.lm import build_lm
-    from dspytrack.optimization.metric import build_metric
-    from dspytrack.optimization.record import Record
-    from dspytrack.optimization.responses import response_cache
-
-    turns = 5
-    request = workload(count, "", Path.cwd())
-    own, lm = build_lm(request.lm, meter=Meter()), dspy.LM("openai/gpt-4o-mini", num_retries=0, timeout=60)
-    metric = build_metric(request.metric, Path.cwd())
-    program = dspy.Predict(dspy.Signature("text -> label", "Name the mood."))
-    parts = load_parts(request.dataset, Path.cwd(), SEED, examples(count * turns))
-    items = [*parts.train, *parts.val, *parts.test]
-    record = Record.create(Path("runs"))
-    whole = len(items) // turns
-
-    def turn(name: str, some: list[Any], namespace: str) -> None:
-        if name == "bare":
-            with dspy.context(lm=lm), watch.span(name):
-                for item in some:
-                    example = dspy.Example(**item.fields).with_inputs("text")
-                    same_label(example, program(**example.inputs()))
-            return
-        with dspy.context(lm=own), response_cache(record.cache_dir), watch.span(name):
-            evaluate(
-                program,
-                some,
-                ["text"],
-                metric,
-                num_threads=1,
-                namespace=namespace,
-                on_row=lambda row: record.append("rows/baseline.jsonl", row),
-            )
-
-    for name in ("bare", "evaluate"):
-        turn(name, items[:20], "warm")
-    watch.wall.clear()
-    watch.cpu.clear()
-    for index in range(turns):
-        some = items[index * whole : (index + 1) * whole]
-        for name in ("bare", "evaluate") if index % 2 else ("evaluate", "bare"):
-            turn(name, some, "baseline")
-    for name in ("bare", "evaluate"):
-        watch.wall[name] /= whole * turns
-        watch.cpu[name] /= whole * turns
-    return watch.wall["evaluate"] - watch.wall["bare"]
+EVALS = {"log_compiles": True, "log_evals": True}
+TRACES = ("log_traces", "log_traces_from_compile", "log_traces_from_eval")
+SIDES: dict[str, Callable[[int, Watch], float]] = {
+    "bare": bare,
+    "record": partial(tracked, tracking=False),
+    "tracked": partial(tracked, tracking=True),
+    "autolog": partial(bare, autolog=EVALS | dict.fromkeys(TRACES, False)),
+    "traces": partial(bare, autolog=EVALS | dict.fromkeys(TRACES, True)),
+}
 
 
-TRACES_OFF = {"log_compiles": True, "log_evals": True, "log_traces": False, "log_traces_from_compile": False}
-TRACES_ON = {"log_compiles": True, "log_evals": True, "log_traces": True, "log_traces_from_compile": True}
-
-
-def main(variant: str, count: int, api_base: str, out: Path) -> None:
-    """Run one variant in the current folder and write what it took."""
+def main(side: str, count: int, out: Path) -> None:
+    """Run one side in the current folder and write what it took."""
     watch = Watch()
-    if not api_base:
-        with watch.span("import"):
-            answer_at_once()
-    profile = os.environ.get("BENCH_PROFILE")
-    if profile:
-        import cProfile
-
-        cProfile.Profile.bias = 0
-    runs: dict[str, Any] = {
-        "bare": lambda: bare(count, api_base, watch),
-        "record": lambda: tracked(count, api_base, watch, tracking=False),
-        "tracked": lambda: tracked(count, api_base, watch, tracking=True),
-        "autolog": lambda: bare(count, api_base, watch, TRACES_OFF),
-        "autolog+traces": lambda: bare(count, api_base, watch, TRACES_ON),
-        "predictions": lambda: predictions(count, watch),
-    }
-    score = runs[variant]()
-    found = {"wall": watch.wall, "cpu": watch.cpu, "score": score, "calls": None if api_base else calls_made()}
+    with watch.span("import"):
+        answer_at_once()
+    score = SIDES[side](count, watch)
+    found = {"wall": watch.wall, "cpu": watch.cpu, "score": score, "calls": calls_made()}
     out.write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

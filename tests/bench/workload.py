@@ -3,8 +3,7 @@
 The LM is a stand-in for DSPy's native engine (`LM15Engine.complete`), put in place inside the measured process. It
 sits below everything that is compared: `dspy.LM` and dspytrack's `MeteredLM` build the same request, look it up in
 their cache, reach the same stub, price and store its response. Nothing of the product is changed, and no HTTP client
-or server takes its share of the two cores. `http` in the table is the same work through `tests/lm_server.py`: there
-the HTTP client is most of the time, and the overhead looks smaller than it is.
+or server takes its share of the cores: with one, its time would be most of the whole and the overhead look smaller.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from tests.runs import request, rows
 THREADS = 8
 SEED = 0
 SEARCH = {"num_candidate_programs": 6, "max_bootstrapped_demos": 2, "max_labeled_demos": 4}
+LM = {"model": "openai/gpt-4o-mini", "num_retries": 0, "timeout": 60}
 METRIC = "tests.bench.workload:same_label"
 calls = itertools.count()
 
@@ -29,21 +29,16 @@ def same_label(example: Any, prediction: Any, trace: Any = None) -> float:
     return float(example.label == prediction.label)
 
 
-def workload(
-    count: int, api_base: str, folder: Path, optimizer: str = "bootstrap_random_search"
-) -> OptimizationRequest:
-    """The request of a run over so many examples."""
-    lm = {"model": "openai/gpt-4o-mini", "num_retries": 0, "timeout": 60} | ({"api_base": api_base} if api_base else {})
-    params = SEARCH if optimizer == "bootstrap_random_search" else {"k": 4}
-    return request(
-        api_base,
-        folder,
-        metric={"import": METRIC},
-        lm=lm,
-        optimizer={"name": optimizer, "params": params},
-        evaluation={"num_threads": THREADS},
-        seed=SEED,
-    )
+def workload(folder: Path, api_base: str = "", **changes: Any) -> OptimizationRequest:
+    """The request of a run; without `api_base` its LM is the stub."""
+    values: dict[str, Any] = {
+        "metric": {"import": METRIC},
+        "lm": LM | ({"api_base": api_base} if api_base else {}),
+        "optimizer": {"name": "bootstrap_random_search", "params": SEARCH},
+        "evaluation": {"num_threads": THREADS},
+        "seed": SEED,
+    }
+    return request(api_base, folder, **(values | changes))
 
 
 def examples(count: int) -> list[dict[str, Any]]:
