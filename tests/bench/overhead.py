@@ -94,7 +94,7 @@ def _explain(section: Section, rounds: int) -> None:
         f"of {rounds} rounds, the sides in turn.",
         "`work` is the two evaluations and the compilation. What a run pays once is apart: imports; creating the "
         "SQLite store (MLflow's migrations; an existing store costs less); opening the run (checking the request, "
-        "which loads LiteLLM); closing (dspytrack publishes, traces are flushed). The bench imports MLflow and opens "
+        "its first files); closing (dspytrack publishes, traces are flushed). The bench imports MLflow and opens "
         "the store before `work` on all sides; dspytrack by itself does so in the background, during the baseline.",
     )
 

@@ -10,8 +10,8 @@ from tests.bench.report import Section
 from tests.faults import differences, end, run_unkilled, start, write_config
 from tests.lm_server import LMServer, lm_server
 
-NAMES = ("bootstrap_random_search", "miprov2", "gepa", "copro")
-DELAY = 0.2  # seconds the LM takes
+NAMES = ("bootstrap_random_search", "miprov2", "gepa")
+DELAY = 0.5  # seconds the LM takes
 THREADS = 4  # of write_config
 PATIENCE = 240.0
 
