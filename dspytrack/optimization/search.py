@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,20 +39,26 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
         self.optimizer = ""
         self.best: tuple[float, dspy.Module, str] | None = None
         self._whole, self._on_candidate = whole, on_candidate
-        self._open: dict[str, tuple[Any, int]] = {}
+        self._open: dict[str, tuple[Any, int, AbstractContextManager[None]]] = {}
         self._steps = 0
         self._lock = threading.Lock()  # protects the table of open evaluations and the count of steps
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Note which program is being evaluated on how many examples."""
+        """Note which program is being evaluated on how many examples.
+
+        The modules, LMs and adapters inside go without callbacks: DSPy would draw a UUID for each of their calls.
+        """
         devset = inputs.get("devset") or instance.devset
+        unwatched = dspy.context(callbacks=[])
+        unwatched.__enter__()
         with self._lock:
-            self._open[call_id] = (inputs.get("program"), len(devset))
+            self._open[call_id] = (inputs.get("program"), len(devset), unwatched)
 
     def on_evaluate_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
         """Record the candidate's score, a fraction."""
         with self._lock:
-            program, size = self._open.pop(call_id, (None, 0))
+            program, size, unwatched = self._open.pop(call_id, (None, 0, nullcontext()))
+        unwatched.__exit__(None, None, None)
         if exception is None and outputs is not None:
             self.scored(float(outputs.score) / 100, program if size >= self._whole else None)
 
