@@ -17,8 +17,8 @@ from typing import Any
 from tests.bench.report import Sample, Section
 from tests.bench.workload import LM, answer_at_once, examples, same_label, workload
 
-TURNS = 25
-EXAMPLES = 40  # in a turn
+TURNS = 7
+EXAMPLES = 200  # in a turn
 SIDES = {
     "call": "bare call of the program, and the metric",
     "metered": "the same call, by the metered LM",
