@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,7 @@ class RunCache(Cache):  # type: ignore[misc]
         asked = call is not None and call.started is not None
         bill = _bill(value, call) if call is not None and asked else None
         key = self.cache_key(request, ignored_args_for_cache_key)
-        self._keep(key, {"response": value, "bill": asdict(bill) if bill else None}, call)
+        self._keep(key, {"response": value, "bill": dict(vars(bill)) if bill else None}, call)
         with self._lock:
             self.memory_cache[key] = value
         if call is None or bill is None:
