@@ -93,6 +93,7 @@ class Capped:
     calls: int
     calls_over: int
     calls_counted: int
+    calls_failed: int
     reason: str
 
     @property
@@ -110,6 +111,7 @@ class Capped:
             f"{self.used:.6g}",
             f"{self.over:.4g}",
             str(self.calls),
+            f"{self.calls_counted} + {self.calls_failed}",
             str(self.calls_over),
             "no" if self.violations() else "yes",
         )
@@ -126,8 +128,9 @@ class Capped:
             found.append(f"{self.name}: the cap was not met: {self.reason}")
         if self.calls_over > self.threads:
             found.append(f"{self.name}: {self.calls_over} calls over, {self.threads} in flight at most")
-        if self.calls != self.calls_counted:
-            found.append(f"{self.name}: {self.calls} calls billed, {self.calls_counted} counted")
+        if not self.calls_counted <= self.calls <= self.calls_counted + self.calls_failed:
+            counted = f"{self.calls_counted} counted, {self.calls_failed} failed"
+            found.append(f"{self.name}: {self.calls} calls billed, {counted}")
         return found
 
 
@@ -160,6 +163,7 @@ def capped(folder: Path, cap: str, place: str, threads: int, limit: float) -> Ca
         calls=len(book.answers),
         calls_over=sum(one.at > ends for one in book.answers) if timed else book.over(cap, limit),
         calls_counted=sum(use.calls for use in result.usage.values()),
+        calls_failed=sum(use.failed_calls for use in result.usage.values()),
         reason=result.reason,
     )
 
@@ -191,11 +195,23 @@ def _section(found: list[Capped]) -> Section:
         "the baseline or in the search. A cap met in the search leaves the final evaluation what is set aside for it "
         "(tokens, cost and time twice over), so the whole run then stays below. Tokens and cost are those that the "
         "LM server billed, the seconds those of the whole run with its closing, calls over are the answers beyond "
-        "the cap: at most the calls in flight, as the table must show. A cap on calls too small for the two "
+        "the cap: at most the calls in flight, as the table must show, and what was billed must be what dspytrack "
+        "counted (a call that failed may or may not have been billed). A cap on calls too small for the two "
         "evaluations is refused before anything is spent.",
     )
     section.table(
-        ("cap", "met in", "threads", "limit", "used", "over", "calls in all", "calls over", "holds"),
+        (
+            "cap",
+            "met in",
+            "threads",
+            "limit",
+            "used",
+            "over",
+            "calls billed",
+            "counted + failed",
+            "calls over",
+            "holds",
+        ),
         [one.cells() for one in found],
     )
     section.violations = [violation for one in found for violation in one.violations()]
