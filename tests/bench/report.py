@@ -58,7 +58,7 @@ def machine() -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("dspy", "mlflow", "litellm"))
     return [
-        f"- {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()} {platform.release()}",
+        f"- {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()}",
         f"- Python {platform.python_version()}, {versions}",
     ]
 
