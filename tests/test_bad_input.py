@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,23 @@ def edited(folder: Path, old: str, new: str) -> Path:
 
 
 def test_the_good_config_is_good(folder: Path) -> None:
+    make_plan(load_request(folder / "config.yaml"))
+
+
+def test_checking_a_config_of_a_provider_that_dspy_calls_itself_does_not_wait_for_litellm(folder: Path) -> None:
+    check = "from dspytrack.config_file import load_request; from dspytrack.optimization.plan import make_plan; "
+    check += "import sys; from pathlib import Path; make_plan(load_request(Path('config.yaml'))); "
+    check += "print('litellm' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", check], cwd=folder, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    edited(folder, "openai/gpt-4o-mini", "gemini/gemini-2.5-flash")
+    assert "GEMINI_API_KEY or GOOGLE_API_KEY" in str(fault(folder))
+    monkeypatch.setenv("GOOGLE_API_KEY", "a-key")
     make_plan(load_request(folder / "config.yaml"))
 
 

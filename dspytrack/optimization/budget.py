@@ -216,7 +216,10 @@ class Meter:
         self._stopping.set()
 
     def _reached(self) -> str | None:
-        used, caps, kept = self._sum(), self.caps, self.reserve
+        caps, kept = self.caps, self.reserve
+        if (caps.max_lm_calls, caps.max_tokens, caps.max_cost_usd, caps.max_optimization_time) == (None,) * 4:
+            return None  # adding up every role is most of what a call costs here
+        used = self._sum()
         limits: tuple[tuple[str, float | None, float, float], ...] = (
             ("max_lm_calls", caps.max_lm_calls, used.calls + self._in_flight, kept.calls),
             ("max_tokens", caps.max_tokens, used.tokens, kept.tokens),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class RunCache(Cache):  # type: ignore[misc]
                 return found
             flight = self._take_off(key, call)
             if flight is None:
-                found = self._response(key)  # another call may have landed since the first look
+                found = self._response(key, on_disk=False)  # another call may have landed since the first look
                 if found is not None:
                     self._count_hit(key, call)
                     return found
@@ -137,10 +137,10 @@ class RunCache(Cache):  # type: ignore[misc]
             return None
         return found if isinstance(found, dict) and "bill" in found else None
 
-    def _response(self, key: str) -> Any:
+    def _response(self, key: str, on_disk: bool = True) -> Any:
         with self._lock:
             found = self.memory_cache.get(key)
-        if found is None:
+        if found is None and on_disk:
             stored = self._stored(key)
             found = None if stored is None else stored["response"]
             if found is not None:
@@ -194,7 +194,7 @@ class RunCache(Cache):  # type: ignore[misc]
         asked = call is not None and call.started is not None
         bill = _bill(value, call) if call is not None and asked else None
         key = self.cache_key(request, ignored_args_for_cache_key)
-        self._keep(key, {"response": value, "bill": asdict(bill) if bill else None}, call)
+        self._keep(key, {"response": value, "bill": dict(vars(bill)) if bill else None}, call)
         with self._lock:
             self.memory_cache[key] = value
         if call is None or bill is None:

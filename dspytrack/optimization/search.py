@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
         self.optimizer, self.whole = "", 0
         self.best: tuple[float, dspy.Module, str] | None = None
         self._on_candidate = on_candidate
-        self._open: dict[str, tuple[Any, int]] = {}
+        self._open: dict[str, tuple[Any, int, AbstractContextManager[None]]] = {}
         self._steps: dict[str, int] = {}
         self._told: set[tuple[int, bool]] = set()
         self._lock = threading.Lock()  # protects the open evaluations and what is known of candidates
@@ -52,15 +53,21 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
         self.optimizer, self.whole = optimizer, whole
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Note which program is being evaluated on how many examples."""
+        """Note which program is being evaluated on how many examples.
+
+        The modules, LMs and adapters inside go without callbacks: DSPy would draw a UUID for each of their calls.
+        """
         devset = inputs.get("devset") or instance.devset
+        unwatched = dspy.context(callbacks=[])
+        unwatched.__enter__()
         with self._lock:
-            self._open[call_id] = (inputs.get("program"), len(devset))
+            self._open[call_id] = (inputs.get("program"), len(devset), unwatched)
 
     def on_evaluate_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
         """Record the candidate's score."""
         with self._lock:
-            program, size = self._open.pop(call_id, (None, 0))
+            program, size, unwatched = self._open.pop(call_id, (None, 0, nullcontext()))
+        unwatched.__exit__(None, None, None)
         if exception is None and outputs is not None and program is not None:
             self.scored(program, round(float(outputs.score) / 100, 6), size)
 
