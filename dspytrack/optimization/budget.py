@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from dspytrack.errors import RunStop
@@ -20,6 +19,13 @@ from dspytrack.request import Constraints
 from dspytrack.result import RoleUsage, Row
 
 MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
+
+
+_FEMTO = 10**15
+
+
+def _femto(usd: float) -> int:
+    return round(usd * _FEMTO)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Bill:
 class Tally:
     """What some calls came to. The cost is None as soon as one of them is unknown.
 
-    Costs are added exactly (as fractions), so that the sum does not depend on the order of the calls.
+    Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
     """
 
     calls: int = 0
@@ -46,7 +52,7 @@ class Tally:
     retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    exact_cost: Fraction | None = Fraction(0)
+    femto_usd: int | None = 0
     replayed_seconds: float | None = 0.0
 
     def add(self, bill: Bill) -> None:
@@ -54,8 +60,8 @@ class Tally:
         self.calls += 1
         self.prompt_tokens += bill.prompt_tokens
         self.completion_tokens += bill.completion_tokens
-        known = self.exact_cost is not None and bill.cost_usd is not None
-        self.exact_cost = self.exact_cost + Fraction(bill.cost_usd) if known else None  # type: ignore[operator, arg-type]
+        if self.femto_usd is not None:
+            self.femto_usd = None if bill.cost_usd is None else self.femto_usd + _femto(bill.cost_usd)
 
     def replay(self, bill: Bill) -> None:
         """Count a response billed in an earlier sitting, with the time it took then."""
@@ -66,7 +72,7 @@ class Tally:
     @property
     def cost_usd(self) -> float | None:
         """USD, or None where one call's cost is unknown."""
-        return None if self.exact_cost is None else float(self.exact_cost)
+        return None if self.femto_usd is None else self.femto_usd / _FEMTO
 
     @property
     def tokens(self) -> int:
@@ -138,8 +144,8 @@ class Meter:
             kept.calls += row.lm_calls
             kept.prompt_tokens += 2 * (row.prompt_tokens or 0)
             kept.completion_tokens += 2 * (row.completion_tokens or 0)
-            if kept.exact_cost is not None:
-                kept.exact_cost += 2 * Fraction(row.cost_usd or 0.0)
+            if kept.femto_usd is not None:
+                kept.femto_usd += 2 * _femto(row.cost_usd or 0.0)
         with self._lock:
             self.reserve, self.reserve_seconds = kept, 2 * seconds
             self._recent = deque(maxlen=max(1, window))
@@ -161,9 +167,9 @@ class Meter:
         completion = math.ceil(calls * sum(one.completion_tokens for one in recent))
         if prompt + completion > self.reserve.tokens:
             self.reserve.prompt_tokens, self.reserve.completion_tokens = prompt, completion
-        cost = Fraction(calls * sum(one.cost_usd or 0.0 for one in recent))
-        if self.reserve.exact_cost is not None and cost > self.reserve.exact_cost:
-            self.reserve.exact_cost = cost
+        cost = _femto(calls * sum(one.cost_usd or 0.0 for one in recent))
+        if self.reserve.femto_usd is not None and cost > self.reserve.femto_usd:
+            self.reserve.femto_usd = cost
 
     @property
     def total(self) -> Tally:
@@ -180,8 +186,8 @@ class Meter:
             total.retried += one.retried
             total.prompt_tokens += one.prompt_tokens
             total.completion_tokens += one.completion_tokens
-            known = total.exact_cost is not None and one.exact_cost is not None
-            total.exact_cost = total.exact_cost + one.exact_cost if known else None  # type: ignore[operator]
+            known = total.femto_usd is not None and one.femto_usd is not None
+            total.femto_usd = total.femto_usd + one.femto_usd if known else None  # type: ignore[operator]
         return total
 
     def admit(self) -> None:

@@ -75,7 +75,19 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
         return self.embedded or self.price is not None or "input_cost_per_token" in model_info(provider, name)
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
-        return self._tried(Retrying, self.meter.wait, lambda: self._once(prompt, kwargs))
+        try:
+            return self._once(prompt, kwargs)  # nearly all calls end here: a retry's machinery would take its time
+        except Exception as error:
+            if not is_retryable_lm_error(error):
+                raise
+            first = [error]
+
+        def once() -> Any:
+            if first:
+                raise first.pop()
+            return self._once(prompt, kwargs)
+
+        return self._tried(Retrying, self.meter.wait, once)
 
     async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
         """As `__call__`, awaited."""

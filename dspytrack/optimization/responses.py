@@ -88,6 +88,7 @@ class RunCache(Cache):  # type: ignore[misc]
         )
         self._flights: dict[str, threading.Event] = {}
         self._flights_lock = threading.Lock()  # protects the requests in flight and the replays
+        self._kept_keys = {str(key) for key in self.disk_cache}  # what is not among them is not looked for on disk
         self._to_replay = {str(key): bill for key, bill in self._bills()}
 
     def _bills(self) -> Iterator[tuple[str, Bill]]:
@@ -140,7 +141,7 @@ class RunCache(Cache):  # type: ignore[misc]
     def _response(self, key: str, on_disk: bool = True) -> Any:
         with self._lock:
             found = self.memory_cache.get(key)
-        if found is None and on_disk:
+        if found is None and on_disk and key in self._kept_keys:
             stored = self._stored(key)
             found = None if stored is None else stored["response"]
             if found is not None:
@@ -197,6 +198,7 @@ class RunCache(Cache):  # type: ignore[misc]
         self._keep(key, {"response": value, "bill": dict(vars(bill)) if bill else None}, call)
         with self._lock:
             self.memory_cache[key] = value
+            self._kept_keys.add(key)
         if call is None or bill is None:
             return
         call.started = None
