@@ -229,6 +229,13 @@ def test_optimizer_values_that_would_fail_in_the_middle(folder: Path) -> None:
         ["optimizer={name: simba, params: {bsize: 50}}"],
         ["optimizer={name: copro, params: {breadth: 1}}"],
         ["optimizer={name: bootstrap_random_search, params: {max_bootstrapped_demos: 0}}"],
+        ["optimizer={name: bootstrap_random_search, params: {num_candidate_programs: many}}"],
+        ["optimizer={name: labeled_few_shot, params: {k: '4'}}"],
+        ["optimizer={name: miprov2, params: {num_candidates: 3}}"],
+        ["optimizer={name: miprov2, params: {auto: light, num_trials: 3}}"],
+        ["optimizer={name: miprov2, params: {num_candidates: 3, num_trials: 3, minibatch: true, minibatch_size: 30}}"],
+        ["optimizer={name: miprov2, params: {auto: lite}}"],
+        ["optimizer={name: gepa, params: {auto: light, max_metric_calls: 10}}"],
     ):
         assert (fault(folder, *settings).key or "").startswith("optimizer.params")
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.optimization import search_calls
+from dspytrack.optimization.parameters import check_parameters, parameters_of
+from dspytrack.optimization.search_calls import Sizes
 from dspytrack.request import Optimizer
 
 if TYPE_CHECKING:
     import dspy
 
-Estimate = Callable[["Sizes", Mapping[str, Any]], "tuple[int, int] | None"]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What an estimate of LM calls depends on: examples in each part, predictors of the program."""
-
-    train: int
-    val: int
-    predictors: int
+MIN_BATCHED = 50  # val examples above which MIPROv2's `auto` scores on minibatches
+Estimate = Callable[[Sizes, Mapping[str, Any]], "tuple[int, int] | None"]
 
 
 @dataclass(frozen=True)
@@ -47,13 +41,6 @@ class Row:
     fault: Callable[[Sizes, Mapping[str, Any]], str | None] = lambda sizes, params: None
 
 
-def _random_search_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
-    candidates = int(params.get("num_candidate_programs", 16)) + 3
-    scored = candidates * (sizes.val or sizes.train)
-    boots = (candidates - 2) * sizes.train if params.get("max_bootstrapped_demos", 4) else 0
-    return scored, scored + boots
-
-
 def _random_search_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
     if params.get("max_bootstrapped_demos", 4) < 1:
         return "max_bootstrapped_demos must be 1 or more: it draws a number between 1 and that"
@@ -64,16 +51,29 @@ def _copro_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
     return "breadth must be 2 or more" if params.get("breadth", 10) < 2 else None
 
 
+def _gepa_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
+    budgets = [name for name in ("auto", "max_full_evals", "max_metric_calls") if params.get(name) is not None]
+    return f"give one budget, not {' and '.join(budgets)}" if len(budgets) > 1 else None
+
+
+def _miprov2_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
+    own = [name for name in ("num_candidates", "num_trials") if params.get(name) is not None]
+    auto = params.get("auto", "light")
+    if auto is None and len(own) < 2:
+        return "num_candidates and num_trials go together; `auto: light` sets both"
+    if auto is not None and own:
+        return f"auto and {' and '.join(own)} exclude each other"
+    val, batch = sizes.val or max(1, int(sizes.train * 0.8)), params.get("minibatch_size", 35)
+    uses_batches = val > MIN_BATCHED if auto is not None else params.get("minibatch", True)
+    if uses_batches and batch > val:
+        return f"minibatch_size {batch} needs as many val examples, there are {val}"
+    return None
+
+
 def _simba_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
     if params["bsize"] > sizes.train:
         return f"bsize {params['bsize']} needs as many train examples, there are {sizes.train}"
     return None
-
-
-def _copro_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
-    breadth, depth = int(params.get("breadth", 10)), int(params.get("depth", 3))
-    most = sizes.predictors * depth * breadth * sizes.train * max(1, sizes.predictors)
-    return sizes.train, most
 
 
 def _gepa_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,33 +81,17 @@ def _gepa_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
     return {} if budgets & set(params) else {"auto": "light"}
 
 
-def _gepa_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int] | None:
-    if params.get("max_metric_calls"):
-        most = int(params["max_metric_calls"])
-        return most, most + 2 * (sizes.val or sizes.train)
-    if params.get("max_full_evals"):
-        most = int(params["max_full_evals"]) * (sizes.train + (sizes.val or sizes.train))
-        return most, most + 2 * (sizes.val or sizes.train)
-    return None
-
-
 def _miprov2_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if "num_candidates" in params or "num_trials" in params:
+    if "auto" not in params and ("num_candidates" in params or "num_trials" in params):
         found["auto"] = None
-    if found and "minibatch" not in params and (sizes.val or sizes.train) < params.get("minibatch_size", 35):
+    if found and "minibatch" not in params and (sizes.val or int(sizes.train * 0.8)) < params.get("minibatch_size", 35):
         found["minibatch"] = False
     return found
 
 
 def _simba_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
     return {} if "bsize" in params else {"bsize": min(32, sizes.train)}
-
-
-def _simba_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
-    batch = int(params.get("bsize", min(32, sizes.train)))
-    candidates, steps = int(params.get("num_candidates", 6)), int(params.get("max_steps", 8))
-    return steps * batch * candidates, steps * batch * candidates * 2 + (candidates + 1) * sizes.train
 
 
 _PLAIN = {"metric": "plain_metric"}
@@ -130,14 +114,14 @@ OPTIMIZERS: dict[str, Row] = {
         "BootstrapFewShotWithRandomSearch",
         takes=_PLAIN | _TEACHER | _THREADS,
         compiles=_PARTS,
-        estimate=_random_search_calls,
+        estimate=search_calls.random_search_calls,
         fault=_random_search_fault,
     ),
     "copro": Row(
         "COPRO",
         takes=_PLAIN | {"prompt_model": "prompt_lm"},
         compiles={"trainset": "trainset", "eval_kwargs": "eval_kwargs"},
-        estimate=_copro_calls,
+        estimate=search_calls.copro_calls,
         fault=_copro_fault,
     ),
     "miprov2": Row(
@@ -148,20 +132,23 @@ OPTIMIZERS: dict[str, Row] = {
         | {"prompt_model": "prompt_lm", "task_model": "task_lm", "seed": "seed_not_0"},
         compiles=_PARTS,
         defaults=_miprov2_defaults,
+        estimate=search_calls.miprov2_calls,
+        fault=_miprov2_fault,
     ),
     "gepa": Row(
         "GEPA",
         takes={"metric": "feedback_metric", "reflection_lm": "reflection_lm", "seed": "seed"} | _THREADS,
         compiles=_PARTS,
         defaults=_gepa_defaults,
-        estimate=_gepa_calls,
+        fault=_gepa_fault,
+        estimate=search_calls.gepa_calls,
     ),
     "simba": Row(
         "SIMBA",
         takes=_PLAIN | _THREADS | {"prompt_model": "prompt_lm"},
         compiles={"trainset": "trainset", "seed": "seed"},
         defaults=_simba_defaults,
-        estimate=_simba_calls,
+        estimate=search_calls.simba_calls,
         fault=_simba_fault,
         evaluates=False,
     ),
@@ -196,20 +183,31 @@ def prepare(spec: Optimizer, sizes: Sizes, key: str) -> Prepared:
         near = did_you_mean(spec.name, OPTIMIZERS)
         raise ConfigError(f"unknown optimizer `{spec.name}`.{near} Known: {', '.join(OPTIMIZERS)}.", key=f"{key}.name")
     kind = getattr(dspy, row.class_name)
-    known = _parameters(kind.__init__), _parameters(kind.compile)
-    own = [set(known[0]) - set(row.takes), set(known[1]) - set(row.compiles) - {"student", "teacher"}]
+    own = parameters_of(kind.__init__, set(row.takes))
+    of_compile = parameters_of(kind.compile, set(row.compiles) | {"student", "teacher"})
     params = row.defaults(sizes, spec.params) | spec.params
-    for name in params:
-        if name not in own[0] | own[1]:
-            supplied = name in set(row.takes) | set(row.compiles)
-            why = "is supplied by the run" if supplied else "is no parameter of it"
-            near = did_you_mean(name, own[0] | own[1])
-            raise ConfigError(f"`{name}` {why} ({spec.name}).{near}", key=f"{key}.params.{name}")
+    supplied = set(row.takes) | set(row.compiles)
+    check_parameters(params, own | of_compile, supplied, f"{key}.params", spec.name)
     fault = row.fault(sizes, params)
     if fault is not None:
         raise ConfigError(fault, key=f"{key}.params")
-    constructor = {name: value for name, value in params.items() if name in own[0]}
+    constructor = {name: value for name, value in params.items() if name in own}
     return Prepared(spec.name, row, constructor, {k: v for k, v in params.items() if k not in constructor})
+
+
+def build(prepared: Prepared, supplies: Mapping[str, Any], key: str = "optimizer") -> Any:
+    """The optimizer itself; no LM call is made.
+
+    Raises:
+        ConfigError: for a value that its constructor refuses.
+    """
+    import dspy
+
+    taken = {name: supplies[source] for name, source in prepared.row.takes.items()}
+    try:
+        return getattr(dspy, prepared.row.class_name)(**taken, **prepared.constructor)
+    except (ValueError, TypeError, AssertionError) as error:
+        raise ConfigError(f"{prepared.name}: {error or 'a value is refused'}", key=f"{key}.params") from error
 
 
 def run(prepared: Prepared, program: dspy.Module, supplies: Mapping[str, Any]) -> dspy.Module:
@@ -221,25 +219,15 @@ def run(prepared: Prepared, program: dspy.Module, supplies: Mapping[str, Any]) -
         supplies: trainset, valset, plain_metric, feedback_metric, num_threads, seed, seed_not_0, task_lm, prompt_lm,
             reflection_lm, teacher_settings, max_errors, eval_kwargs.
     """
-    import dspy
     import numpy as np
 
     random.seed(supplies["seed"])
     np.random.seed(supplies["seed"] % 2**32)
-    row = prepared.row
-    taken = {name: supplies[source] for name, source in row.takes.items()}
-    given = {name: supplies[source] for name, source in row.compiles.items()}
-    optimizer = getattr(dspy, row.class_name)(**taken, **prepared.constructor)
-    return optimizer.compile(program.deepcopy(), **given, **prepared.compile)
+    given = {name: supplies[source] for name, source in prepared.row.compiles.items()}
+    return build(prepared, supplies).compile(program.deepcopy(), **given, **prepared.compile)
 
 
 def scored_candidates(program: dspy.Module) -> list[tuple[dspy.Module, float]]:
     """Candidates and scores that an optimizer leaves on its program where they pass no Evaluate (SIMBA)."""
     found = getattr(program, "candidate_programs", None) or []
     return [(one["program"], float(one["score"])) for one in found if isinstance(one, dict) and "score" in one]
-
-
-def _parameters(function: Callable[..., Any]) -> list[str]:
-    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.name != "self" and p.kind not in kinds]

@@ -13,8 +13,9 @@ from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
-from dspytrack.optimization.optimizers import Prepared, Sizes, prepare
+from dspytrack.optimization.optimizers import Prepared, build, prepare
 from dspytrack.optimization.program import build_program, output_fields
+from dspytrack.optimization.search_calls import Sizes
 from dspytrack.request import OptimizationRequest
 
 ROLES = ("task", "teacher", "prompt", "reflection")
@@ -85,16 +86,17 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
         check_field(request.metric, output_fields(program), set(parts.train[0].fields))
     sizes = Sizes(len(parts.train), len(parts.val), len(program.predictors()))
     many = len(request.optimizer) > 1
-    prepared = [
-        prepare(one, sizes, f"optimizer.{index}" if many else "optimizer")
-        for index, one in enumerate(request.optimizer)
-    ]
+    keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
+    prepared = [prepare(one, sizes, key) for one, key in zip(request.optimizer, keys, strict=True)]
     _check_caps(request, lms, len(parts.test) * request.evaluation.repeats * sizes.predictors)
     adapter = adapter_for(request.lm)
     if request.metric.name != "llm_judge":
         _try_metric(metric, program, parts.train[0], request)
     _try_program(program, parts.train[0], request, adapter)
-    return Plan(request, program, parts, metric, lms, meter, adapter, prepared)
+    plan = Plan(request, program, parts, metric, lms, meter, adapter, prepared)
+    for one, key in zip(prepared, keys, strict=True):
+        build(one, plan.supplies(), key)
+    return plan
 
 
 def _build_lms(request: OptimizationRequest, meter: Meter) -> dict[str, MeteredLM]:

@@ -41,6 +41,7 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
 
     def __init__(self, on_candidate: OnCandidate) -> None:
         self.optimizer, self.whole = "", 0
+        self._largest = 0
         self.best: tuple[float, dspy.Module, str] | None = None
         self._on_candidate = on_candidate
         self._open: dict[str, tuple[Any, int, AbstractContextManager[None]]] = {}
@@ -50,7 +51,7 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
 
     def begin(self, optimizer: str, whole: int) -> None:
         """Watch an optimizer that scores its candidates on so many examples."""
-        self.optimizer, self.whole = optimizer, whole
+        self.optimizer, self.whole, self._largest = optimizer, whole, 0
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Note which program is being evaluated on how many examples.
@@ -72,8 +73,12 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
             self.scored(program, round(float(outputs.score) / 100, 6), size)
 
     def scored(self, program: dspy.Module, score: float, examples: int) -> None:
-        """Record one candidate; only what was scored on all examples may be the best so far."""
-        whole = examples >= self.whole
+        """Record one candidate; only what was scored on all examples may be the best so far.
+
+        An optimizer may take fewer than it is given (MIPROv2's `auto`): then all is the most that it ever took.
+        """
+        self._largest = max(self._largest, examples)
+        whole = examples >= min(self.whole, self._largest)
         state = json.dumps([self.optimizer, program.dump_state(json_mode=True)], sort_keys=True, default=str)
         with self._lock:
             step = self._steps.setdefault(state, len(self._steps) + 1)

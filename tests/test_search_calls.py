@@ -1,0 +1,43 @@
+"""The calls that a plan expects are those that a search really makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspytrack.optimization.plan import make_plan
+from dspytrack.pipeline import OptimizationPipeline
+from tests.lm_server import lm_server
+from tests.runs import request, rows
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "bootstrap_random_search", "params": {"num_candidate_programs": 3, "max_bootstrapped_demos": 2}},
+        {"name": "miprov2", "params": {"auto": "light"}},
+        {"name": "miprov2", "params": {"num_candidates": 3, "num_trials": 4}},
+        {"name": "gepa", "params": {"max_metric_calls": 60}},
+        {"name": "copro", "params": {"breadth": 3, "depth": 2}},
+        {"name": "simba", "params": {"bsize": 8, "max_steps": 2, "num_candidates": 3}},
+    ],
+    ids=lambda one: "-".join([one["name"], *one["params"]]),
+)
+def test_a_search_makes_no_more_calls_than_the_plan_says(
+    optimizer: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    with lm_server() as server:
+        asked = request(server.api_base, tmp_path, optimizer=optimizer)
+        plan = make_plan(asked, rows(60))
+        [prepared] = plan.optimizers
+        expected = prepared.row.estimate(plan.sizes, prepared.arguments)
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(asked, training_data=rows(60))
+    assert result.status == "completed", result.error
+    assert expected is not None
+    searched = sum(use.calls + use.cached_calls for use in result.usage.values()) - 48
+    assert 0 < searched <= expected[1], (searched, expected)
