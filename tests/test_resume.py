@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from tests.faults import OPTIMIZERS, differences, run_killed, run_unkilled, start, write_config
@@ -188,3 +189,45 @@ def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes
         assert json.loads(resumed.stdout)["verdict"] == "better"
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_second_interruption_leaves_at_once_and_nothing_is_torn(tmp_path: Path) -> None:
+    with lm_server(delay=0.05) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config)
+        wait_for(server, 20)
+        server.delay = 600  # what is in flight does not come home
+        time.sleep(0.2)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert time.monotonic() - began < 2
+        assert process.returncode == 130
+        server.delay = 0.0
+        resumed = again(config, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["verdict"] == "better"
+
+
+def test_an_interrupted_run_is_killed_in_mlflow_and_goes_on_as_the_same_run(tmp_path: Path) -> None:
+    (tmp_path / ".env.mlflow").write_text("MLFLOW_TRACKING_URI=sqlite:///m.db\n")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/m.db")
+    client.search_experiments()  # the store is made before: the run has two seconds for MLflow when it is interrupted
+    with lm_server(delay=0.05) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config, tracking=True)
+        wait_for(server, 20)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        subprocess.run([sys.executable, "-m", "dspytrack", "runs", "sync"], cwd=tmp_path, check=True)
+        [experiment] = [one for one in client.search_experiments() if one.name == "dspy-optimization"]
+        [run] = client.search_runs([experiment.experiment_id])
+        assert (run.info.status, run.data.tags["status"]) == ("KILLED", "interrupted")
+        resumed = start(config, "--resume", tracking=True)
+        out, err = resumed.communicate(timeout=120)
+        assert resumed.returncode == 0, err
+        [same] = client.search_runs([experiment.experiment_id])
+    assert (same.info.run_id, same.info.status, same.data.tags["status"]) == (run.info.run_id, "FINISHED", "completed")
+    assert json.loads(out)["run_id"] == run.info.run_id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import dspy
@@ -94,8 +96,9 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
         _try_metric(metric, program, parts.train[0], request)
     _try_program(program, parts.train[0], request, adapter)
     plan = Plan(request, program, parts, metric, lms, meter, adapter, prepared)
-    for one, key in zip(prepared, keys, strict=True):
-        build(one, plan.supplies(), key)
+    with redirect_stdout(StringIO()):  # some say on stdout what they are going to do
+        for one, key in zip(prepared, keys, strict=True):
+            build(one, plan.supplies(), key)
     return plan
 
 
