@@ -74,7 +74,7 @@ def restore(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> dict[s
         What the backup says of itself.
 
     Raises:
-        UsageError: where the file is none, no backup, of a newer MLflow than the server's, or its artifacts are elsewhere.
+        UsageError: where the file is no backup, of a newer MLflow than the server's, or of artifacts elsewhere.
         UnreachableError: where Docker or a service fails; before the exchange the server's data is as it was.
     """
     if not file.is_file():
