@@ -39,4 +39,4 @@ bench: install  ## time the command line and the overhead of a tracked run
 	$(BIN)/python -m tests.bench
 
 faults: install  ## kill runs of every optimizer at seeded moments; writes tests/faults.md
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.fault_matrix

@@ -21,7 +21,10 @@ from dspytrack.request import OptimizationRequest
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|secret|token|password|passwd)$")
-_SECRET_VALUE = re.compile(r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})")
+_SECRET_KEY = re.compile(r"(?i)api_?key$|secret|passw(or)?d|authorization|credential|(^|_)token$")
+_SECRET_VALUE = re.compile(
+    r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}|://[^/\s:@]*:[^/\s@]+@"
+)
 Loc = tuple[str | int, ...]
 
 
@@ -59,7 +62,7 @@ def _parse(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError("no such file. `dspytrack init` writes a starter.", file=path) from None
+        raise ConfigError("no such file; examples/quickstart/config.yaml shows one", file=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error
     try:
@@ -104,11 +107,11 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
     if not isinstance(node, str):
         return node
     where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": _dotted(loc)}
-    secret_key = bool(loc) and bool(re.search(r"(?i)api_?key$|secret|password", str(loc[-1])))
-    if secret_key or _SECRET_VALUE.search(node):
-        raise ConfigError(
-            "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
-        )
+    no_secret = ConfigError(
+        "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
+    )
+    if (loc and _SECRET_KEY.search(str(loc[-1]))) or _SECRET_VALUE.search(node):
+        raise no_secret
 
     def lookup(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
@@ -120,6 +123,8 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
         return value
 
     filled = _VARIABLE.sub(lookup, node)
+    if _SECRET_VALUE.search(filled):
+        raise no_secret
     return YAML(typ="safe").load(filled) if filled != node and _VARIABLE.fullmatch(node) else str(filled)
 
 

@@ -77,6 +77,11 @@ class RunStop(BaseException):
         self.reason = reason
         super().__init__(message)
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code where no run is there to keep what was found."""
+        return {"budget": 5, "unreachable": 6, "interrupted": 130}.get(self.reason, 1)
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean `x`?' for the nearest known word, else ''."""

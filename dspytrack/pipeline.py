@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import ChangedError, RunStop, UnreachableError
+from dspytrack.masking import masked
 from dspytrack.optimization.record import RUNS_DIR, Record, now
 from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
@@ -87,8 +88,8 @@ class OptimizationPipeline:
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
-                if request.registry is not None:
-                    self._progress.note("registry: this version registers no model; the key is kept in the record")
+                for note in _without_effect(request):
+                    self._progress.note(note)
                 try:
                     with response_cache(record.cache_dir) as cache:
                         plan.meter.restore(cache.paid, record.info.get("seconds", 0.0))
@@ -96,7 +97,7 @@ class OptimizationPipeline:
                 except RunStop as stop:
                     result = cut_off(result, stop)
                 except Exception as error:
-                    result = result.model_copy(update={"error": f"{type(error).__name__}: {error}"})
+                    result = result.model_copy(update={"error": masked(f"{type(error).__name__}: {error}")})
                     self._close(record, plan, result, projection)
                     raise
                 self._warn_of_stated(result, stated)
@@ -213,7 +214,7 @@ class OptimizationPipeline:
             record.sync_to_disk()
             record.note(seconds=plan.meter.seconds)
         if found.stopped is not None:
-            best = "the best program so far" if found.optimizer else "no candidate was scored yet: the baseline"
+            best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
             self._progress.note(f"{found.stopped}; {best} is tested now")
         return found
 
@@ -255,7 +256,7 @@ class OptimizationPipeline:
         result = result.model_copy(
             update={
                 "candidates": candidates,
-                "iterations": len(candidates),
+                "iterations": len({one.step for one in candidates}),
                 "duration_seconds": plan.meter.seconds,
                 "usage": plan.meter.usage(),
             }
@@ -289,6 +290,14 @@ def _disk_space(record: Record) -> Iterator[None]:
             f"{record.folder}: {error.strerror}; free some space and run: "
             f"dspytrack optimize CONFIG --resume {record.run_id}"
         ) from error
+
+
+def _without_effect(request: OptimizationRequest) -> Iterator[str]:
+    """What the request asks for and this version does not do."""
+    if request.registry is not None:
+        yield "registry: this version registers no model; the key is kept in the record"
+    if "traces" in request.tracking.model_fields_set and request.tracking.traces != "none":
+        yield "tracking.traces: this version logs no traces; the key is kept in the record"
 
 
 def _failed_share(rows: Sequence[Row]) -> float:

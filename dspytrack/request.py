@@ -49,6 +49,8 @@ class Program(Part):
             raise ValueError("`instructions` belong to `signature`; an imported program has its own")
         if (self.module == "react") != bool(self.tools) and self.import_ is None:
             raise ValueError("`tools` and `module: react` go together")
+        if self.import_ is not None and (self.module != "predict" or self.tools):
+            raise ValueError("`module` and `tools` belong to `signature`; an imported program has its own")
         return self
 
 
@@ -109,7 +111,21 @@ class Metric(Part):
             raise ValueError("`llm_judge` needs a `rubric`")
         if self.name not in (None, "llm_judge") and self.field is None:
             raise ValueError(f"`{self.name}` needs a `field`: the output it compares")
+        idle = self._without_effect()
+        if idle:
+            raise ValueError(f"`{idle[0]}` has no meaning for `{self.name or self.import_}`")
         return self
+
+    def _without_effect(self) -> list[str]:
+        judge, builtin = self.name == "llm_judge", self.name is not None
+        taken = {
+            "field": builtin and not judge,
+            "params": not builtin,
+            "tolerance": self.name == "numeric_match",
+            "rubric": judge,
+            "lm": judge,
+        }
+        return [key for key, has_effect in taken.items() if getattr(self, key) and not has_effect]
 
 
 class Price(Part):
@@ -165,6 +181,7 @@ class Evaluation(Part):
     num_threads: Annotated[int, Field(gt=0)] = 8
     repeats: Annotated[int, Field(gt=0)] = 1
     max_error_rate: Fraction = 0.4
+    max_consecutive_failures: Annotated[int, Field(gt=0)] = 20
 
 
 class Significance(Part):

@@ -86,11 +86,16 @@ class RoleUsage(Value):
 
 
 class Candidate(Value):
-    """A candidate program and its validation score (a fraction), in the order it was scored."""
+    """A candidate program's score (a fraction) on so many examples; steps number the programs as they came.
+
+    A score on a part of the examples only (`whole` false: a minibatch) is no validation score.
+    """
 
     step: int
     optimizer: str
     score: float
+    examples: int
+    whole: bool
 
 
 class OptimizationResult(Value):

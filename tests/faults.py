@@ -1,13 +1,9 @@
-"""The fault harness: runs `dspytrack optimize` as a process, kills it at seeded moments, resumes it, compares.
-
-python -m tests.faults --kills 20 --out tests/faults.md      (make faults)
-"""
+"""The fault harness: runs `dspytrack optimize` as a process, kills it at given moments, resumes it, compares."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -129,67 +125,3 @@ def differences(left: Outcome, right: Outcome) -> list[str]:
         for name in sorted(a.keys() | b.keys())
         if a.get(name) != b.get(name)
     ]
-
-
-def matrix(folder: Path, optimizers: list[str], kills: int, seed: int, threads: int = 4) -> list[dict[str, Any]]:
-    """Kill each optimizer's run `kills` times at seeded moments, two in one run; one row for each optimizer."""
-    from tests.lm_server import lm_server
-
-    table = []
-    for name in optimizers:
-        rng = random.Random(f"{seed}:{name}")
-        with lm_server(delay=0.01) as server:
-            config = write_config(folder / name / "whole", server, name)
-            whole = run_unkilled(config, server)
-            again, worst = [], 0
-            for index in range(kills):
-                config = write_config(folder / name / str(index), server, name)
-                killed = run_killed(config, server, [rng.randint(1, whole.billed - 1)])
-                again += differences(whole, killed)
-                worst = max(worst, killed.billed - whole.billed)
-        table.append(
-            {
-                "optimizer": name,
-                "billed": whole.billed,
-                "kills": kills,
-                "billed again, at most": worst,
-                "threads": threads,
-                "differences": again,
-            }
-        )
-    return table
-
-
-def main() -> None:
-    """Write the table of the whole matrix."""
-    import argparse
-    import tempfile
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("tests/faults.md"))
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        table = matrix(Path(folder), list(OPTIMIZERS), given.kills, given.seed)
-    lines = [
-        f"# Runs killed with SIGKILL at seeded random moments and resumed (seed {given.seed})",
-        "",
-        "| optimizer | billed calls, unkilled | kills | billed again, at most | in flight | results that differ |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in table:
-        lines.append(
-            f"| {row['optimizer']} | {row['billed']} | {row['kills']} | {row['billed again, at most']} "
-            f"| {row['threads']} | {len(row['differences'])} |"
-        )
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
-    for row in table:
-        for one in row["differences"]:
-            print(row["optimizer"], one)
-    sys.exit(any(row["differences"] or row["billed again, at most"] > row["threads"] for row in table))
-
-
-if __name__ == "__main__":
-    main()

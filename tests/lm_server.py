@@ -32,6 +32,7 @@ class LMServer:
     faults: list[int | str] = field(default_factory=list)
     delay: float = 0.0
     retry_after: str | None = None
+    fault_message: str | None = None
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,15 +46,28 @@ class LMServer:
 def classify(body: dict[str, Any]) -> str:
     """The seeded behaviour: with demos it knows the words, without them it says positive."""
     messages = body["messages"]
-    outputs = re.findall(r"\[\[ ## (\w+) ## \]\]", str(messages[-1]["content"]).split("Respond with")[-1])
     text = str(messages[-1]["content"])
     shown = re.search(r"\[\[ ## text ## \]\]\s*(.+?)\n", text + "\n")
     words = shown.group(1).lower() if shown else text.lower()
     demos = sum(message["role"] == "assistant" for message in messages)
     label = "negative" if demos and re.search(r"bad|awful|broken|slow|rude", words) else "positive"
-    fields = [name for name in outputs if name != "completed"] or ["label"]
+    fields = wanted(text) or ["label"]
     seen = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:6]
     values = {name: label if name == "label" else f"Name the mood of the text ({name} {seen})." for name in fields}
+    return formed(values, text)
+
+
+def wanted(message: str) -> list[str]:
+    """The output fields that a message of DSPy's chat or JSON adapter asks for."""
+    asked = message.split("Respond with")[-1]
+    found: list[str] = re.findall(r"`(?:\[\[ ## )?(\w+)(?: ## \]\])?`", asked)
+    return [name for name in found if name != "completed"]
+
+
+def formed(values: dict[str, str], message: str) -> str:
+    """An answer in the form that the message asks for."""
+    if "Respond with a JSON object" in message:
+        return json.dumps(values)
     return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in values.items()) + "\n\n[[ ## completed ## ]]"
 
 
@@ -68,7 +82,8 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
                 time.sleep(30)
                 return
             if isinstance(fault, int):
-                self._send(fault, {"error": {"message": f"played fault {fault}", "type": "fault", "code": fault}})
+                message = server.fault_message or f"played fault {fault}"
+                self._send(fault, {"error": {"message": message, "type": "fault", "code": fault}})
                 return
             time.sleep(server.delay)
             content = "no format at all" if fault == "garbage" else server.answer(body)

@@ -72,6 +72,28 @@ def test_the_good_config_is_good(folder: Path) -> None:
             None,
             "secrets",
         ),
+        (
+            "{model: openai/gpt-4o-mini}",
+            "{model: openai/x, options: {extra_headers: {Authorization: abc}}}",
+            9,
+            "lm.options.extra_headers.Authorization",
+            "environment only",
+        ),
+        (
+            "{model: openai/gpt-4o-mini}",
+            "{model: openai/x, api_base: 'http://me:pw@host/v1'}",
+            9,
+            "lm.api_base",
+            "secret",
+        ),
+        (
+            "{name: exact_match, field: label}",
+            "{name: exact_match, field: label, tolerance: 1}",
+            8,
+            "metric",
+            "tolerance",
+        ),
+        ("  instructions: Name the mood.", "  tools: ['own:number']", 2, "program", "`module: react` go together"),
         ("{model: openai/gpt-4o-mini}", "{model: '${MODEL_NAME}'}", 9, "lm.model", "MODEL_NAME is not set"),
         ("{model: openai/gpt-4o-mini}", "{model: nobody/knows-this}", 9, "lm.model", "no provider knows"),
         (

@@ -107,6 +107,7 @@ def test_one_record_is_run_by_one_process(tmp_path: Path) -> None:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config)
         wait_for(server, 5)
+        server.delay = 600  # the first process stays where it is
         run_id = next((tmp_path / ".dspytrack/runs").iterdir()).name
         second = again(config, "--resume", run_id)
         process.kill()
@@ -141,7 +142,13 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config, tracking=True)
         wait_for(server, 60)
+        server.delay = 600  # the run stays where it is until the store knows it
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob(".dspytrack/runs/*/tracking.json")):
+            assert time.monotonic() < until, "the store has no run"
+            time.sleep(0.1)
         process.kill()
+        server.delay = 0.05
         process.communicate()
 
         def search(*options: str) -> list[dict[str, object]]:

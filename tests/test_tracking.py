@@ -64,7 +64,7 @@ def test_best_knows_its_metrics(tracked: tuple[MLflowConfig, str]) -> None:
 
 
 def test_a_pulled_model_loads_and_a_changed_one_does_not(tracked: tuple[MLflowConfig, str], tmp_path: Path) -> None:
-    out = MLflowTracker(tracked[0]).pull("best", tmp_path / "model")
+    out = MLflowTracker(tracked[0]).pull("best", tmp_path / "model").folder
     assert not list(out.glob("*.pkl"))
     assert len(load(out).predictors()[0].demos) == 4
     state = json.loads((out / "optimized_model.json").read_text())

@@ -14,7 +14,8 @@ from typer.exceptions import TyperException
 
 from dspytrack import __version__
 from dspytrack.cli import model, optimize, runs, server
-from dspytrack.errors import DspytrackError
+from dspytrack.errors import DspytrackError, RunStop
+from dspytrack.masking import masked
 
 app = typer.Typer(
     name="dspytrack",
@@ -73,10 +74,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         code = 130
-    except DspytrackError as error:
+    except (DspytrackError, RunStop) as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {masked(str(error))}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
@@ -84,7 +85,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        typer.echo(f"error: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        typer.echo(f"error: {type(error).__name__}: {masked(str(error))} (--debug shows where)", err=True)
         code = 1
     _leave(code if isinstance(code, int) else 0)
 

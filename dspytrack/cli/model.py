@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from dspytrack.cli.options import EnvFile, Json, config_from
 
 app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 
@@ -16,24 +17,28 @@ app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 def pull(
     ref: Annotated[str, typer.Argument(help="A run id, or best.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
-    env_file: Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")] = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
 ) -> None:
     """Download a run's program: checksums verified, no pickle."""
-    from dspytrack.tracking.config import MLflowConfig
     from dspytrack.tracking.tracker import MLflowTracker
 
-    typer.echo(str(MLflowTracker(MLflowConfig.load(env_file)).pull(ref, out)))
+    pulled = MLflowTracker(config_from(env_file)).pull(ref, out)
+    typer.echo(
+        json.dumps({"run_id": pulled.run_id, "folder": str(pulled.folder)}, indent=2) if as_json else pulled.folder
+    )
     typer.echo(f"next: dspytrack model predict {out} --input rows.jsonl", err=True)
 
 
 @app.command()
 def predict(
     folder: Annotated[Path, typer.Argument(help="A folder written by `model pull`.")],
-    source: Annotated[str, typer.Option("--input", help="A JSONL file, - for standard input.")] = "-",
+    source: Annotated[
+        typer.FileText, typer.Option("--input", help="A JSONL file, - for standard input.", encoding="utf-8")
+    ] = "-",  # type: ignore[assignment]
 ) -> None:
     """Run a pulled program on JSON lines; one JSON line out for each."""
     from dspytrack.tracking.model import predict as run
 
-    with sys.stdin if source == "-" else Path(source).open(encoding="utf-8") as lines:
-        for found in run(folder, (json.loads(line) for line in lines if line.strip())):
-            typer.echo(json.dumps(found, ensure_ascii=False, default=str))
+    for found in run(folder, (line for line in source if line.strip())):
+        typer.echo(json.dumps(found, ensure_ascii=False, default=str))

@@ -71,9 +71,11 @@ class LiveView:
 
     def candidate(self, candidate: Candidate) -> None:
         """One candidate scored."""
-        self._best = candidate.score if self._best is None else max(self._best, candidate.score)
+        if candidate.whole:
+            self._best = candidate.score if self._best is None else max(self._best, candidate.score)
         if not self._console.is_terminal:
-            self._console.print(f"candidate {candidate.step}: {candidate.score:.1%} (best {self._best:.1%})")
+            best = f"best {self._best:.1%}" if candidate.whole else f"on {candidate.examples} examples"
+            self._console.print(f"candidate {candidate.step}: {candidate.score:.1%} ({best})")
         self._update(advance=1)
 
     def note(self, message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,7 +44,7 @@ def search(
 
         found = MLflowTracker(config_from(env_file)).search(filter_string, max_results, order_by)
         documents = [of_run(run) for run in found]
-    print_runs(documents, _names(columns), Format.json if as_json else form)
+    print_runs(documents, _known(_names(columns), documents), Format.json if as_json else form)
 
 
 @app.command()
@@ -115,6 +115,18 @@ def sync(
     else:
         typer.echo(f"{len(sent)} sent" if sent else "nothing to send; every finished run is in MLflow")
         typer.echo("next: dspytrack runs search")
+
+
+def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
+    """The columns, each a metric that a run has or may have."""
+    from dspytrack.errors import UsageError, did_you_mean
+    from dspytrack.result import METRIC_NAMES
+
+    known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)
+    for name in columns:
+        if documents and name not in known:
+            raise UsageError(f"--columns: no run has a metric `{name}`.{did_you_mean(name, known)}")
+    return columns
 
 
 def _names(columns: str) -> list[str]:

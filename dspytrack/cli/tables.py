@@ -17,7 +17,7 @@ from dspytrack.cli.options import Format
 from dspytrack.cli.values import format_value
 
 _SHORT = {
-    "improvement_percentage": "improvement",
+    "improvement_percentage": "improved",
     "statistical_significance": "p-value",
     "optimized_success_rate": "success rate",
     "duration_seconds": "duration",

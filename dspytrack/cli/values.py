@@ -12,7 +12,7 @@ def format_value(name: str, value: float | None) -> str:
     if re.search(r"latency.*_ms$|latency_reduction", name):
         return f"{value:.0f} ms"
     if re.search(r"cost", name):
-        return f"${value:.6f}"
+        return f"{'-' if value < 0 else ''}${abs(value):.6f}"
     if name.endswith("seconds"):
         return f"{value:.1f} s"
     if re.search(r"success_rate|improvement_percentage", name):

@@ -13,10 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from dspytrack.errors import RunStop
+from dspytrack.masking import masked
 from dspytrack.request import Constraints
 from dspytrack.result import RoleUsage, Row
-
-MAX_CONSECUTIVE_FAILURES = 20
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class Meter:
     """Use of a run so far, against its caps. Shared by every LM of the run and by its threads."""
 
     caps: Constraints = field(default_factory=Constraints)
+    max_consecutive_failures: int = 20
     seconds_before: float = 0.0
     roles: dict[str, Tally] = field(default_factory=dict)
     reserve: Tally = field(default_factory=Tally)
@@ -220,9 +220,10 @@ class Meter:
             if self._stop is not None:
                 return
             if fatal:
-                self._end("unreachable", f"the LM provider refused the call: {error}")
-            elif self._failures_in_a_row >= MAX_CONSECUTIVE_FAILURES:
-                self._end("unreachable", f"{self._failures_in_a_row} LM calls in a row failed, the last with: {error}")
+                self._end("unreachable", f"the LM provider refused the call: {masked(str(error))}")
+            elif self._failures_in_a_row >= self.max_consecutive_failures:
+                times = f"{self._failures_in_a_row} LM calls in a row failed"
+                self._end("unreachable", f"{times}, the last with: {masked(str(error))}")
 
     def abandoned(self) -> None:
         """An admitted call ended without a response."""

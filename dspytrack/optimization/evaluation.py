@@ -11,11 +11,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dspy
 
 from dspytrack.errors import RunStop
+from dspytrack.masking import masked
 from dspytrack.optimization.dataset import Item
 from dspytrack.optimization.metric import ScoredMetric
 from dspytrack.optimization.responses import tallied
@@ -155,7 +157,7 @@ def _plain(value: Any) -> Any:
 
 
 def _short(error: Exception) -> str:
-    """The error and where it came from, in one line."""
+    """The error and its innermost frames, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}"[:500] + where
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])
+    return masked(f"{type(error).__name__}: {error}")[:500] + (f" ({where})" if where else "")

@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
+from dspytrack.masking import keep_secret
 from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.responses import Call, InFlight, RunCache, count_failure, current_call
 from dspytrack.request import LM, Price
@@ -206,6 +207,7 @@ def _credentials(spec: LM, key: str) -> dict[str, Any]:
         secret = os.environ.get(spec.api_key_env)
         if not secret:
             raise ConfigError(f"the environment variable {spec.api_key_env} is not set", key=f"{key}.api_key_env")
+        keep_secret(secret)
         return {"api_key": secret}
     missing = litellm.validate_environment(spec.model).get("missing_keys") or []
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class LocalServer:
         params.port = 0
         params.n_ctx = 4096 * n_parallel
         params.n_parallel = n_parallel
+        # llama.cpp's threads wait for each other by spinning: with one core too few a call takes seven times as long
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) - 1)
         params.verbosity = 1  # errors only: it would write a screen for each call
         self._server: Any = xllamacpp.Server(params)
         self.api_base = f"{self._server.listening_address}/v1"

@@ -41,7 +41,9 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
         "dataset_fingerprint": plan.parts.fingerprint,
         "git_commit": facts["git_commit"] or "unknown",
     }
-    parameters = {f"{one.name}.{name}": value for one in plan.optimizers for name, value in one.arguments.items()}
+    parameters = {
+        f"optimizer_args.{one.name}.{name}": value for one in plan.optimizers for name, value in one.arguments.items()
+    }
     record.write("request.json", request.resolved())
     parts = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
     record.write("parts.json", parts)
@@ -52,7 +54,7 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
         config=str(request.source) if request.source else None,
         fingerprint={"data": plan.parts.fingerprint, "sources": _sources(request.base_dir)},
         tags=tags,
-        optimizer_params=parameters | {f"stated_baseline_{name}": value for name, value in stated.items()},
+        params=parameters | {f"stated_baseline_{name}": value for name, value in stated.items()},
         **facts,
     )
     return record

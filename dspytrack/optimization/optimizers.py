@@ -233,10 +233,10 @@ def run(prepared: Prepared, program: dspy.Module, supplies: Mapping[str, Any]) -
     return optimizer.compile(program.deepcopy(), **given, **prepared.compile)
 
 
-def scored_candidates(program: dspy.Module) -> list[float]:
-    """Scores that an optimizer leaves on its program where its candidates pass no Evaluate (SIMBA)."""
+def scored_candidates(program: dspy.Module) -> list[tuple[dspy.Module, float]]:
+    """Candidates and scores that an optimizer leaves on its program where they pass no Evaluate (SIMBA)."""
     found = getattr(program, "candidate_programs", None) or []
-    return [float(one["score"]) for one in found if isinstance(one, dict) and one.get("score") is not None]
+    return [(one["program"], float(one["score"])) for one in found if isinstance(one, dict) and "score" in one]
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:

@@ -38,6 +38,10 @@ class Plan:
         """What estimates depend on."""
         return Sizes(len(self.parts.train), len(self.parts.val), len(self.program.predictors()))
 
+    def scored_on(self, optimizer: Prepared) -> int:
+        """How many examples an optimizer scores a candidate on: val, or train where it is given no other."""
+        return (len(self.parts.val) if "valset" in optimizer.row.compiles else 0) or len(self.parts.train)
+
     def supplies(self) -> dict[str, Any]:
         """What the table of optimizers draws its arguments from; never anything of the test part."""
         inputs, seed = self.request.dataset.inputs, self.request.seed
@@ -72,7 +76,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
     _check_inputs(request, program)
-    meter = Meter(caps=request.constraints)
+    meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
     judge = build_lm(request.metric.lm, role="judge", meter=meter, key="metric.lm") if request.metric.lm else None

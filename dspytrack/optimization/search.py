@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,15 +33,23 @@ class Found:
 
 
 class CandidateWatch(BaseCallback):  # type: ignore[misc]
-    """Sees each program an optimizer evaluates; remembers the best of those scored on the whole set."""
+    """Sees each program an optimizer evaluates; remembers the best of those scored on all examples.
 
-    def __init__(self, whole: int, on_candidate: OnCandidate) -> None:
-        self.optimizer = ""
+    A program that is evaluated again, as GEPA does with the parents of its mutations, is no new candidate.
+    """
+
+    def __init__(self, on_candidate: OnCandidate) -> None:
+        self.optimizer, self.whole = "", 0
         self.best: tuple[float, dspy.Module, str] | None = None
-        self._whole, self._on_candidate = whole, on_candidate
+        self._on_candidate = on_candidate
         self._open: dict[str, tuple[Any, int]] = {}
-        self._steps = 0
-        self._lock = threading.Lock()  # protects the table of open evaluations and the count of steps
+        self._steps: dict[str, int] = {}
+        self._told: set[tuple[int, bool]] = set()
+        self._lock = threading.Lock()  # protects the open evaluations and what is known of candidates
+
+    def begin(self, optimizer: str, whole: int) -> None:
+        """Watch an optimizer that scores its candidates on so many examples."""
+        self.optimizer, self.whole = optimizer, whole
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Note which program is being evaluated on how many examples."""
@@ -49,42 +58,54 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
             self._open[call_id] = (inputs.get("program"), len(devset))
 
     def on_evaluate_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
-        """Record the candidate's score, a fraction."""
+        """Record the candidate's score."""
         with self._lock:
             program, size = self._open.pop(call_id, (None, 0))
-        if exception is None and outputs is not None:
-            self.scored(float(outputs.score) / 100, program if size >= self._whole else None)
+        if exception is None and outputs is not None and program is not None:
+            self.scored(program, round(float(outputs.score) / 100, 6), size)
 
-    def scored(self, score: float, program: dspy.Module | None) -> None:
-        """Record one candidate; `program` where it may count as the best so far."""
+    def scored(self, program: dspy.Module, score: float, examples: int) -> None:
+        """Record one candidate; only what was scored on all examples may be the best so far."""
+        whole = examples >= self.whole
+        state = json.dumps([self.optimizer, program.dump_state(json_mode=True)], sort_keys=True, default=str)
         with self._lock:
-            self._steps += 1
-            step = self._steps
-            if program is not None and (self.best is None or score > self.best[0]):
+            step = self._steps.setdefault(state, len(self._steps) + 1)
+            if (step, whole) in self._told or (step, True) in self._told:
+                return
+            self._told.add((step, whole))
+            if whole and (self.best is None or score > self.best[0]):
                 self.best = (score, program.deepcopy(), self.optimizer)
-        self._on_candidate(Candidate(step=step, optimizer=self.optimizer, score=score))
+        self._on_candidate(Candidate(step=step, optimizer=self.optimizer, score=score, examples=examples, whole=whole))
 
 
 def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     """Run every optimizer of the plan; of several results the best by validation score is taken.
 
-    A reached budget ends the search with the best candidate so far (the baseline where there is none).
+    A reached budget ends the search with the best so far (see `_best_so_far`).
 
     Raises:
         RunStop: where the run was interrupted or its LM cannot be reached.
     """
-    watch = CandidateWatch(len(plan.parts.val) or len(plan.parts.train), on_candidate)
+    watch = CandidateWatch(on_candidate)
     results: list[Found] = []
     try:
         for one in plan.optimizers:
-            watch.optimizer = one.name
+            watch.begin(one.name, plan.scored_on(one))
             results.append(in_thread(lambda one=one: _run_one(plan, one, watch, log_file), plan.meter))  # type: ignore[misc]
-        return _choose(plan, results)
+        return in_thread(lambda: _choose(plan, results), plan.meter)
     except RunStop as stop:
         if stop.reason != "budget":
             raise
-        best = watch.best
-        return Found(plan.program, None, stop) if best is None else Found(best[1], best[2], stop)
+        return _best_so_far(plan, watch, results, stop)
+
+
+def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: RunStop) -> Found:
+    """The best scored candidate; where none was scored, what an optimizer ended with, else the baseline."""
+    if watch.best is not None:
+        return Found(watch.best[1], watch.best[2], stop)
+    if results:
+        return Found(results[-1].program, results[-1].optimizer, stop)
+    return Found(plan.program, None, stop)
 
 
 def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch, log_file: Path) -> Found:
@@ -92,8 +113,8 @@ def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch, log_fi
     with logged(log_file), dspy.context(**context):
         program = optimizers.run(one, plan.program, plan.supplies())
     if not one.row.evaluates:
-        for score in optimizers.scored_candidates(program):
-            watch.scored(score, None)
+        for candidate, score in optimizers.scored_candidates(program):
+            watch.scored(candidate, score, watch.whole)
     return Found(program, one.name)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dspytrack.errors import UsageError
+from dspytrack.masking import masked
 
 ENV_FILE = Path(".env.mlflow")
 _SCHEMES = r"(https?|sqlite|postgresql(\+\w+)?|mysql(\+\w+)?|mssql(\+\w+)?|databricks(-uc)?|uc)"
@@ -21,15 +24,22 @@ _FIELDS = {
 }
 
 
+def _from_environment(name: str, default: str | None = None) -> Callable[[], Any]:
+    return lambda: os.environ.get(name) or default
+
+
 class MLflowConfig(BaseModel):
-    """Addresses of the tracking server, its experiment, artifacts and model registry."""
+    """Addresses of the tracking server, its experiment, artifacts and model registry.
+
+    What is not given comes from the environment, then from the defaults: http://localhost:5000, dspy-optimization.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tracking_uri: str = "http://localhost:5000"
-    experiment_name: str = "dspy-optimization"
-    artifact_location: str | None = None
-    registry_uri: str | None = None
+    tracking_uri: str = Field(default_factory=_from_environment("MLFLOW_TRACKING_URI", "http://localhost:5000"))
+    experiment_name: str = Field(default_factory=_from_environment("MLFLOW_EXPERIMENT_NAME", "dspy-optimization"))
+    artifact_location: str | None = Field(default_factory=_from_environment("MLFLOW_ARTIFACT_LOCATION"))
+    registry_uri: str | None = Field(default_factory=_from_environment("MLFLOW_REGISTRY_URI"))
 
     @classmethod
     def load(cls, env_file: Path | None = None) -> MLflowConfig:
@@ -52,9 +62,7 @@ class MLflowConfig(BaseModel):
                 os.environ.setdefault(name, value)
         values = {}
         for field, name in _FIELDS.items():
-            if os.environ.get(name):
-                values[field] = os.environ[name]
-            elif name in written:
+            if name in written and not os.environ.get(name):
                 values[field] = _beside(written[name], path.resolve().parent)
         config = cls(**values)
         _check(config.tracking_uri, "MLFLOW_TRACKING_URI")
@@ -66,11 +74,6 @@ class MLflowConfig(BaseModel):
     def shown(self) -> str:
         """The tracking address without its password."""
         return masked(self.tracking_uri)
-
-
-def masked(uri: str) -> str:
-    """An address with its password hidden."""
-    return re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", uri)
 
 
 def _beside(uri: str, folder: Path) -> str:

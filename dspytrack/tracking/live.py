@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from dspytrack.errors import DspytrackError
+from dspytrack.masking import masked
 from dspytrack.optimization.record import Record
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking import projection
 from dspytrack.tracking.config import MLflowConfig
 
-FINISH_SECONDS = 10.0
+FINISH_SECONDS = 10.0  # all that a run waits for MLflow
+SECOND_TRY_SECONDS = 5.0  # where the server did not answer at the start
 INTERRUPTED_SECONDS = 2.0
 
 
@@ -19,16 +23,7 @@ class LiveRun:
 
     def __init__(self, record: Record, config: MLflowConfig) -> None:
         self._record, self._config = record, config
-        self._begun: str | None = None
-        self._error: str | None = None
-        self._beginning = threading.Thread(target=self._begin, daemon=True)
-        self._beginning.start()
-
-    def _begin(self) -> None:
-        try:
-            self._begun = projection.begin(self._record, self._config)
-        except DspytrackError as error:
-            self._error = str(error)
+        self._begin = _Background(lambda: projection.begin(record, config))
 
     def finish(self, result: OptimizationResult) -> OptimizationResult:
         """Send the whole record; what does not arrive in time is left to `runs sync`.
@@ -40,23 +35,44 @@ class LiveRun:
             The result with its MLflow run id, or with `tracking_error`.
         """
         allowed = INTERRUPTED_SECONDS if result.status == "interrupted" else FINISH_SECONDS
-        self._beginning.join(allowed)
-        if self._beginning.is_alive() or self._error is not None:
-            return result.model_copy(update={"tracking_error": self._error or f"{self._config.shown} does not answer"})
-        sent: list[str] = []
-        failed: list[str] = []
-
-        def send() -> None:
-            try:
-                sent.append(projection.publish(self._record, self._config))
-            except DspytrackError as error:
-                failed.append(str(error))
-
-        thread = threading.Thread(target=send, daemon=True)
-        thread.start()
-        thread.join(allowed)
-        if not sent:
-            why = failed[0] if failed else f"{self._config.shown} took longer than {allowed:g} s"
+        until = time.monotonic() + allowed
+        self._begin.wait(allowed)
+        if self._begin.running:
+            return result.model_copy(update={"tracking_error": f"{self._config.shown} does not answer"})
+        if self._begin.error is not None:
+            until = min(until, time.monotonic() + SECOND_TRY_SECONDS)
+        publish = _Background(lambda: projection.publish(self._record, self._config))
+        publish.wait(max(1.0, until - time.monotonic()))
+        if publish.value is None:
+            why = publish.error or f"{self._config.shown} did not take it within {allowed:g} s"
             return result.model_copy(update={"tracking_error": why})
-        shown = {"mlflow_run_id": sent[0], "run_id": sent[0], "tracking_uri": self._config.shown}
+        shown = {"mlflow_run_id": publish.value, "run_id": publish.value, "tracking_uri": self._config.shown}
         return result.model_copy(update=shown)
+
+
+class _Background:
+    """Work in a thread that nobody has to wait for: its value, or its error as a sentence."""
+
+    def __init__(self, work: Callable[[], str]) -> None:
+        self.value: str | None = None
+        self.error: str | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.value = self._work()
+        except DspytrackError as error:
+            self.error = str(error)
+        except Exception as error:  # noqa: BLE001 - told as the reason; a run's end never depends on MLflow
+            self.error = masked(f"{type(error).__name__}: {error}")
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, so long at most."""
+        self._thread.join(seconds)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still at work."""
+        return self._thread.is_alive()

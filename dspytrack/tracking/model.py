@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspytrack.errors import UsageError
+from dspytrack.errors import UsageError, did_you_mean
+from dspytrack.masking import masked
 
 if TYPE_CHECKING:
     import dspy
@@ -122,8 +123,26 @@ def spec_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def predict(folder: Path, rows: Iterable[Mapping[str, Any]], base_dir: Path | None = None) -> Iterator[dict[str, Any]]:
+def how_to_load(folder: Path, run_id: str) -> str:
+    """The README of a pulled program, in Markdown."""
+    lines = [f"The program of run {run_id}. To load it from Python:", "", "```python"]
+    lines += ["from dspytrack.tracking.model import load", f'program = load("{folder.name}")', "```"]
+    imported = spec_of(folder)["program"].get("import")
+    if imported is not None:
+        module = imported.partition(":")[0]
+        lines += ["", f"Its code is yours: `{module}` has to be importable, from the working folder for example."]
+    return "\n".join([*lines, ""])
+
+
+def predict(
+    folder: Path, rows: Iterable[Mapping[str, Any] | str], base_dir: Path | None = None
+) -> Iterator[dict[str, Any]]:
     """Run a packed program on rows; a row that fails gives {"error": …}.
+
+    Args:
+        folder: as packed or pulled.
+        rows: the inputs by name, or as a line of JSON.
+        base_dir: where an imported program's module is found; the working folder by default.
 
     Raises:
         UsageError: where the folder does not verify or the LM cannot be built.
@@ -140,14 +159,23 @@ def predict(folder: Path, rows: Iterable[Mapping[str, Any]], base_dir: Path | No
     lm_spec = LM.model_validate(spec["lm"])
     with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
         for row in rows:
-            try:
-                found = program(**{name: row[name] for name in spec["inputs"]})
-            except KeyError as error:
-                yield {"error": f"the row has no {error}"}
-            except Exception as error:  # noqa: BLE001 - one row's failure is that row's answer
-                yield {"error": f"{type(error).__name__}: {error}"}
-            else:
-                yield dict(found.toDict())
+            yield _answer(program, row, spec["inputs"])
+
+
+def _answer(program: dspy.Module, row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, Any]:
+    try:
+        fields = json.loads(row) if isinstance(row, str) else row
+    except json.JSONDecodeError as error:
+        return {"error": f"not JSON: {error}"}
+    if not isinstance(fields, Mapping):
+        return {"error": f"expected a JSON object, not {type(fields).__name__}"}
+    missing = [name for name in inputs if name not in fields]
+    if missing:
+        return {"error": f"the row has no `{missing[0]}`.{did_you_mean(missing[0], fields)}"}
+    try:
+        return dict(program(**{name: fields[name] for name in inputs}).toDict())
+    except Exception as error:  # noqa: BLE001 - one row's failure is that row's answer
+        return {"error": masked(f"{type(error).__name__}: {error}")}
 
 
 def _write(path: Path, value: Any) -> None:

@@ -124,8 +124,7 @@ def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
-    arguments = record.info.get("optimizer_params") or {}
-    values = dict(_flat(record.request)) | dict(_flat(arguments, "optimizer_args."))
+    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
     for batch in _batches([Param(key, _param(value)) for key, value in values.items()], 100):
         client.log_batch(run_id, params=batch)
 
@@ -138,7 +137,7 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     status = "interrupted" if result is None else result.status
     ended = int(record.info.get("ended_at", record.last_written) * 1000)
     started = int(record.info["started_at"] * 1000)
-    metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates()]
+    metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates() if one.whole]
     tags: dict[str, Any] = {"status": status}
     if result is not None:
         tags |= _result_tags(result)

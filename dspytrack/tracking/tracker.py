@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import NotFoundError, UsageError, did_you_mean
 from dspytrack.tracking.client import connected
@@ -16,15 +16,25 @@ from dspytrack.tracking.config import MLflowConfig
 
 if TYPE_CHECKING:
     import dspy
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 _DOWN = re.compile(r"(cost|latency|significance|duration|iterations|calls|tokens|error)")
+_NAMED = re.compile(r"""\bmetrics?\.(?:[`"]([^`"]+)[`"]|([\w/-]+))""")
+_LEAST = "-1e308"  # every number but NaN is above it
 DONE = ("completed", "budget_reached")
 
 
 def better_direction(metric: str) -> str:
     """ "ASC" where less of a metric is better (cost, latency, p-value), else "DESC"."""
     return "ASC" if _DOWN.search(metric) and not re.search(r"(improvement|reduction)", metric) else "DESC"
+
+
+class Pulled(NamedTuple):
+    """A program that was downloaded: of which run, into which folder."""
+
+    run_id: str
+    folder: Path
 
 
 class MLflowTracker:
@@ -37,13 +47,14 @@ class MLflowTracker:
         """Runs of the experiment, newest first unless ordered; none where the experiment is not there yet.
 
         Raises:
-            UsageError: where MLflow refuses the filter.
+            UsageError: where MLflow refuses the filter, or no run has a metric that it or the order names.
             UnreachableError: where the store does not answer.
         """
         with connected(self.config) as client:
             experiment = client.get_experiment_by_name(self.config.experiment_name)
             if experiment is None:
                 return []
+            _check_metrics(client, experiment.experiment_id, " ".join([filter_string, *(order_by or [])]))
             found: list[Run] = []
             token = None
             while len(found) < max_results:
@@ -90,13 +101,13 @@ class MLflowTracker:
         with connected(self.config) as client:
             return client.get_run(run_id)
 
-    def pull(self, ref: str, out: Path) -> Path:
+    def pull(self, ref: str, out: Path) -> Pulled:
         """Download a run's model into a folder, verified and without its pickle.
 
         Raises:
             UsageError: where the folder is not empty or a file is not what was packed.
         """
-        from dspytrack.tracking.model import NAME, verify
+        from dspytrack.tracking.model import NAME, how_to_load, verify
 
         if out.exists() and any(out.iterdir()):
             raise UsageError(f"{out} is not empty; choose another folder")
@@ -109,9 +120,8 @@ class MLflowTracker:
                 if file.suffix != ".pkl":
                     (out / file.name).write_bytes(file.read_bytes())
         verify(out, NAME)
-        lines = ("```python", "from dspytrack.tracking.model import load", f'program = load("{out.name}")', "```")
-        (out / "README.md").write_text("\n".join([f"The program of run {run_id}.", "", *lines, ""]), encoding="utf-8")
-        return out
+        (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
+        return Pulled(run_id, out)
 
     async def search_runs(
         self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None
@@ -159,6 +169,17 @@ class MLflowTracker:
 
         with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
             return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
+
+
+def _check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
+    """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
+    for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
+        if client.search_runs([experiment_id], f"metrics.`{name}` >= {_LEAST}", max_results=1):
+            continue
+        runs = client.search_runs([experiment_id], max_results=1000)
+        known = {known for run in runs for known in run.data.metrics}
+        if known and name not in known:
+            raise UsageError(f"no run has a metric `{name}`.{did_you_mean(name, known)}")
 
 
 def _active_run() -> str:

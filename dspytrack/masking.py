@@ -1,0 +1,35 @@
+"""What must never be printed, logged or sent: keys and passwords, masked wherever a text may carry one.
+
+Known are the environment's variables whose names say so, what `keep_secret` was told, and passwords inside addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+_NAMES = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$")
+_IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)[^@\s/]*@")
+_SHORTEST = 6  # a shorter value would mask words that are no secrets
+_told: set[str] = set()
+
+
+def keep_secret(value: str) -> None:
+    """Mask a value from now on, whatever its variable is called."""
+    if len(value) >= _SHORTEST:
+        _told.add(value)
+
+
+def masked(text: str, more: Iterable[str] = ()) -> str:
+    """A text with every known secret as `***`.
+
+    Args:
+        text: any.
+        more: further secrets, such as those of an env file.
+    """
+    named = (value for name, value in os.environ.items() if _NAMES.search(name))
+    found = {value for value in (*named, *_told, *more) if len(value) >= _SHORTEST}
+    for value in sorted(found, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return _IN_ADDRESS.sub(r"\1***@", text)
