@@ -8,7 +8,7 @@ import pytest
 
 from dspytrack.errors import UsageError
 from dspytrack.server.artifact_files import check_match, place
-from dspytrack.server.settings import Wish, resolve
+from dspytrack.server.settings import Wish, keep, resolve
 
 PACKED = "artifacts.tar"
 OURS = "s3://ours/runs"
@@ -47,3 +47,13 @@ def test_a_backup_whose_artifacts_would_be_lost_is_refused_with_the_way_on(
     settings = resolve(Wish(env_file=tmp_path / ".env.mlflow", **wish), "compose")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=mend):
         check_match(settings, saved_in, packed)
+
+
+def test_a_local_server_in_between_takes_nothing_from_a_store_that_docker_runs(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env.mlflow"
+    keep(resolve(Wish(env_file=env_file, with_s3=True), "compose"))
+    between = resolve(Wish(env_file=env_file), "local")
+    assert between.artifacts is None and not between.with_s3
+    keep(between)
+    after = resolve(Wish(env_file=env_file), "compose")
+    assert after.with_s3 and after.artifacts == "s3://mlflow/artifacts"
