@@ -58,8 +58,6 @@ def main() -> None:
     """Run the command line; the one place where an error becomes a line on stderr and an exit code."""
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
-    # else MLflow's client prints a run's address on stdout, which has the answer of --json and nothing else
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         code = app(optimize.with_newest(arguments), standalone_mode=False)
     except typer.Exit as done:

@@ -118,7 +118,8 @@ def backup(file: Annotated[Path, typer.Argument(help="A new file.")], env_file: 
 
     current.check_compose(env_file, "backup")
     with _progress() as progress:
-        typer.echo(str(backups.backup(file, progress, env_file)))
+        written = backups.backup(file, progress, env_file)
+    typer.echo(str(written))
     typer.echo(f"next: dspytrack server restore {file}", err=True)
 
 
@@ -200,7 +201,7 @@ def _ask(question: str) -> None:
     from dspytrack.errors import UsageError
 
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} nobody is here to answer; --yes says so")
+        raise UsageError(f"{question} nobody is here to answer; --yes does it unasked")
     if not typer.confirm(question, err=True):
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(1)
@@ -212,7 +213,7 @@ def _print_status(found: ServerStatus, as_json: bool, last: str) -> None:
     elif found.running:
         _print_running(found)
     else:
-        typer.echo("the server is down, its data is kept")
+        typer.echo("the server is down")
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"next: {last}", err=True)

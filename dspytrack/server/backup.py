@@ -77,6 +77,8 @@ def restore(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> dict[s
         UsageError: where the file is no backup, of a newer MLflow than the server's, or of artifacts elsewhere.
         UnreachableError: where Docker or a service fails; before the exchange the server's data is as it was.
     """
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file")
     engine = Engine(resolve(Wish(env_file=env_file), "compose"))
     engine.check()
     with tempfile.TemporaryDirectory(prefix="dspytrack-restore-") as scratch:

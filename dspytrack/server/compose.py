@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dspytrack.errors import UnreachableError, UsageError
+from dspytrack.errors import NotFoundError, UnreachableError, UsageError
 from dspytrack.server import env_file as files
 from dspytrack.server.backup import backup, restore, upgrade
 from dspytrack.server.bucket import check_here, check_inside
@@ -92,11 +92,14 @@ def logs(env_file: Path = ENV_FILE, service: str | None = None, follow: bool = F
     """The lines of the log, secrets masked.
 
     Raises:
+        NotFoundError: where the server is down.
         UsageError: for a service that is none.
         UnreachableError: where Docker does not answer.
     """
     engine = Engine(resolve(Wish(env_file=env_file), "compose"))
     engine.check()
+    if not engine.containers():
+        raise NotFoundError("no log: the server is down; start it: dspytrack server up")
     known = engine.compose("config", "--services").split()
     if service is not None and service not in known:
         raise unknown_service(service, sorted(known))

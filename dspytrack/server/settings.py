@@ -96,7 +96,8 @@ def resolve(wish: Wish, kind: str) -> Settings:
     def known(name: str) -> str | None:
         return files.effective(wish.env_file, name)
 
-    with_s3 = wish.with_s3 or (wish.artifacts is None and bool(known("MLFLOW_SERVER_WITH_S3")))
+    kept_s3 = wish.artifacts is None and bool(known("MLFLOW_SERVER_WITH_S3"))
+    with_s3 = kind == "compose" and (wish.with_s3 or kept_s3)
     return Settings(
         env_file=wish.env_file,
         kind=kind,
@@ -138,13 +139,14 @@ def keep(settings: Settings) -> list[str]:
         "MLFLOW_SERVER_HOST": settings.host,
         "MLFLOW_SERVER_PORT": str(settings.port),
         "MLFLOW_SERVER_AUTH": "basic-auth" if settings.auth else "",
-        "MLFLOW_SERVER_WITH_S3": "1" if settings.with_s3 else "",
         "MLFLOW_SERVER_S3_ENDPOINT_URL": for_container(settings.s3_endpoint) if settings.artifacts else "",
         "MLFLOW_ARTIFACTS_DESTINATION": settings.artifacts or "",
         "MLFLOW_BACKEND_STORE_URI": settings.backend_store_uri or "",
     }
-    if not settings.with_s3:  # the store's own keys must not reach another store
-        values |= {"MLFLOW_S3_ACCESS_KEY_ID": "", "MLFLOW_S3_SECRET_ACCESS_KEY": ""}
+    if settings.with_s3:
+        values["MLFLOW_SERVER_WITH_S3"] = "1"
+    elif settings.kind == "compose":  # the store's own keys must not reach another store
+        values |= dict.fromkeys(("MLFLOW_SERVER_WITH_S3", "MLFLOW_S3_ACCESS_KEY_ID", "MLFLOW_S3_SECRET_ACCESS_KEY"), "")
     there = files.read(settings.env_file)
     files.put(settings.env_file, {name: value for name, value in values.items() if value or name in there})
     return complete(settings)
@@ -214,7 +216,8 @@ def for_container(endpoint: str | None) -> str:
 
 
 def _artifacts(wish: Wish) -> str | None:
-    named = wish.artifacts or files.effective(wish.env_file, "MLFLOW_ARTIFACTS_DESTINATION")
+    adds_store = files.effective(wish.env_file, "MLFLOW_SERVER_WITH_S3")  # the place kept is a container's then
+    named = wish.artifacts or (None if adds_store else files.effective(wish.env_file, "MLFLOW_ARTIFACTS_DESTINATION"))
     if named is None:
         location = files.effective(wish.env_file, "MLFLOW_ARTIFACT_LOCATION") or ""
         return location if location.startswith("s3://") else None

@@ -108,7 +108,7 @@ def test_a_tracked_run_outlives_down_and_up_and_is_gone_after_delete_data(shell:
         assert engine.left_of(shell.written["MLFLOW_SERVER_PROJECT"]) == []
     else:
         assert list((shell.folder / ".dspytrack/server").iterdir()) == []
-    if kind == KINDS[0]:
+    if not kind.is_compose:  # no volume is left above: the next server in Docker begins with none, as the first did
         shell.ok("up")
         assert shell.run("runs", "best", "--json").code == 1
 
