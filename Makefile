@@ -33,7 +33,8 @@ check: lint  ## lint, types and unit tests, in under a minute
 	$(BIN)/pytest -q -m 'not integration and not engine and not local_lm'
 
 test: lint  ## set up and run every test
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -m local_lm
+	$(BIN)/pytest -q -n 2 --dist loadfile -m 'not local_lm'
 
 bench: install  ## time the command line and the overhead of a tracked run
 	$(BIN)/python -m tests.bench

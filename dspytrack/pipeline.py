@@ -268,8 +268,10 @@ class OptimizationPipeline:
         record.write_text("artifacts/key_improvements.txt", "\n".join(result.key_improvements) + "\n")
         write_report(record, result)
         if projection is not None:
+            began = now()
             result = projection.finish(result)
             record.write("result.json", result)
+            record.note(tracking_seconds=now() - began)
         return result
 
     def _warn_of_stated(self, result: OptimizationResult, stated: Mapping[str, float]) -> None:

@@ -77,7 +77,7 @@ def _cost_line(result: OptimizationResult) -> str:
 def _print_next(console: Console, result: OptimizationResult) -> None:
     console.print(f"record {result.record}")
     if result.mlflow_run_id:
-        console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}")
+        console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}", soft_wrap=True)
         console.print(f"next: dspytrack runs show {result.mlflow_run_id}")
         console.print(f"      dspytrack model pull {result.mlflow_run_id} -o model/")
     elif result.tracking_error:

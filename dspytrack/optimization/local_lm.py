@@ -26,11 +26,20 @@ class LocalServer:
         params.port = 0
         params.n_ctx = 4096 * n_parallel
         params.n_parallel = n_parallel
-        # llama.cpp's threads wait for each other by spinning: with one core too few a call takes seven times as long
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) - 1)
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _threads()
         params.verbosity = 1  # errors only: it would write a screen for each call
         self._server: Any = xllamacpp.Server(params)
         self.api_base = f"{self._server.listening_address}/v1"
+
+
+def _threads() -> int:
+    """All cores but one, of two both.
+
+    llama.cpp's threads wait for each other by spinning: where one of them has to share its core, a call takes several
+    times as long.
+    """
+    cores = os.cpu_count() or 1
+    return cores - 1 if cores > 2 else cores
 
 
 def find_model(path: str | None = None) -> Path:
