@@ -35,6 +35,8 @@ from dspytrack.errors import ConfigError, NotFoundError, UsageError
 from dspytrack.result import Candidate, OptimizationResult, Row
 
 RUNS_DIR = Path(".dspytrack/runs")
+INPUTS = ("training_data.json", "algorithm_parameters.json", "config.yaml")
+"""The artifacts that are there from the start."""
 
 
 class Record:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dspytrack.optimization.record import Record
+from dspytrack.optimization.record import INPUTS, Record
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
@@ -23,7 +24,7 @@ _TAG_LIMIT = 5000
 
 
 def begin(record: Record, config: MLflowConfig) -> str:
-    """Create the record's MLflow run as RUNNING, with its params and tags, or set it running again.
+    """Create the record's MLflow run as RUNNING, with its params, tags and inputs, or set it running again.
 
     Returns:
         The MLflow run id.
@@ -32,7 +33,9 @@ def begin(record: Record, config: MLflowConfig) -> str:
         UnreachableError: where the store does not answer.
     """
     with connected(config) as client:
-        return _find_or_create(client, record, config, running=True)
+        run_id = _find_or_create(client, record, config, running=True)
+        _send_artifacts(client, run_id, record, [record.artifacts / name for name in INPUTS])
+        return run_id
 
 
 def publish(record: Record, config: MLflowConfig) -> str:
@@ -73,7 +76,10 @@ def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, 
         experiment_id = _experiment(client, name, config)
         found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
         run_id = str(found[0].info.run_id) if found else _create(client, experiment_id, record)
-        record.write("tracking.json", {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id})
+        facts = {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id}
+        record.write("tracking.json", facts)
+        _send_params(client, run_id, record)
+        record.write("tracking.json", facts | {"params": True})
     if running:
         client.update_run(run_id, status="RUNNING")
     return run_id
@@ -116,9 +122,7 @@ def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
     tags = dict(info.get("tags") or {}) | {RUN_TAG: record.run_id}
     tags = {key: str(value)[:_TAG_LIMIT] for key, value in tags.items()}
     started = int(info["started_at"] * 1000)
-    run_id = str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
-    _send_params(client, run_id, record)
-    return run_id
+    return str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
 
 
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
@@ -129,10 +133,27 @@ def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
         client.log_batch(run_id, params=batch)
 
 
+def _send_artifacts(client: MlflowClient, run_id: str, record: Record, files: Iterable[Path]) -> None:
+    """Send those files that are not there yet as they are now; which those are is kept beside the run's id."""
+    known = record.read("tracking.json")
+    sent: dict[str, str] = dict(known.get("files") or {})
+    try:
+        for path in files:
+            name = path.relative_to(record.artifacts)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            if digest and sent.get(name.as_posix()) != digest:
+                folder = name.parent.as_posix()
+                client.log_artifact(run_id, str(path), None if folder == "." else folder)
+                sent[name.as_posix()] = digest
+    finally:
+        record.write("tracking.json", known | {"files": sent})
+
+
 def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Metric, RunTag
 
-    _send_params(client, run_id, record)
+    if not record.read("tracking.json").get("params"):
+        _send_params(client, run_id, record)
     result = record.result
     status = "interrupted" if result is None else result.status
     ended = int(record.info.get("ended_at", record.last_written) * 1000)
@@ -147,7 +168,7 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     client.log_batch(run_id, metrics=metrics[:900], tags=sent)
     for batch in _batches(metrics[900:], 900):
         client.log_batch(run_id, metrics=batch)
-    client.log_artifacts(run_id, str(record.artifacts))
+    _send_artifacts(client, run_id, record, sorted(record.artifacts.rglob("*")))
     client.set_terminated(run_id, STATUSES[status], ended)
 
 

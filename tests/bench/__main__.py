@@ -15,8 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import caps, help, overhead, prediction, resume
-from tests.bench.report import Section, load, machine
+from tests.bench import caps, help, load, overhead, prediction, resume
+from tests.bench.report import Section, load_average, machine
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "tests/bench.md"
@@ -31,6 +31,7 @@ def main() -> int:
         "prediction": prediction.run,
         "resume": resume.run,
         "caps": caps.run,
+        "load": load.run,
     }
     parser.add_argument("--only", action="append", choices=topics, help="a topic; the report is then only printed")
     parser.add_argument("--long", action="store_true", help="autolog with traces over 2,000 examples too, once")
@@ -39,13 +40,13 @@ def main() -> int:
     given = parser.parse_args()
     topics["overhead"] = partial(overhead.run, rounds=given.rounds, long=given.long)
     os.environ["PYTHONPATH"] = str(ROOT)  # of the measured processes, which run in folders of their own
-    sections, loads, began = [], [load()], time.monotonic()
+    sections, loads, began = [], [load_average()], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only or topics:
             print(f"{name} …", file=sys.stderr)
             (Path(folder) / name).mkdir()
             sections.append(topics[name](Path(folder) / name))
-            loads.append(load())
+            loads.append(load_average())
     report = "\n".join(_head(time.monotonic() - began, loads) + [one.markdown() for one in sections]).rstrip() + "\n"
     print(report)
     out = given.out or (None if given.only else REPORT)

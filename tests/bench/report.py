@@ -63,6 +63,6 @@ def machine() -> list[str]:
     ]
 
 
-def load() -> float:
+def load_average() -> float:
     """Runnable processes over the last minute: above a fraction of one, others were at work too."""
     return os.getloadavg()[0]
