@@ -18,14 +18,13 @@ from dspytrack.masking import masked
 from dspytrack.optimization.record import RUNS_DIR, Record, now
 from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
-from dspytrack.result import Candidate, OptimizationResult, PerformanceMetrics, Row
+from dspytrack.result import OptimizationResult, PerformanceMetrics
 
 if TYPE_CHECKING:
     from dspytrack.optimization.plan import Plan
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
-SEEN_CALLS = 16  # task calls whose mean says what a candidate takes
 Stated = PerformanceMetrics | Mapping[str, float]
 
 
@@ -94,7 +93,7 @@ class OptimizationPipeline:
                 try:
                     with response_cache(record.cache_dir) as cache:
                         plan.meter.restore(cache.paid, record.info.get("seconds", 0.0))
-                        result = self._measure_and_search(plan, record, result)
+                        result = self._measured(plan, record, result)
                 except RunStop as stop:
                     result = cut_off(result, stop)
                 except Exception as error:
@@ -116,109 +115,20 @@ class OptimizationPipeline:
                 self._progress.note(f"{refusal.summary}; starting afresh")
         return open_new(plan, self._runs_dir, stated)
 
-    def _measure_and_search(self, plan: Plan, record: Record, result: OptimizationResult) -> OptimizationResult:
+    def _measured(self, plan: Plan, record: Record, result: OptimizationResult) -> OptimizationResult:
+        """Measure, search, measure again, compare; the program that was found is packed."""
         from dspytrack.optimization.artifacts import key_improvements, write_evaluation
-        from dspytrack.optimization.comparison import compare
-        from dspytrack.optimization.outcome import finished
-        from dspytrack.optimization.search import Found
+        from dspytrack.optimization.outcome import compared, finished
+        from dspytrack.optimization.sitting import Sitting
 
-        request = plan.request
-        baseline, stopped = self._evaluate(plan, record, "baseline", plan.program)
-        if stopped is not None:
-            raise stopped
-        optimized: list[Row] = []
-        if _failed_share(baseline) > request.evaluation.max_error_rate:
-            found = Found(plan.program, None)  # a search would learn from failures
-        else:
-            self._set_aside(plan, record, baseline)
-            found = self._search(plan, record)
-            plan.meter.release()
-            optimized, stopped = self._evaluate(plan, record, "optimized", found.program)
-        comparison = compare(
-            baseline,
-            optimized,
-            objectives=request.objectives,
-            success_threshold=request.success_threshold,
-            alpha=request.significance.alpha,
-            max_error_rate=request.evaluation.max_error_rate,
-            seed=request.seed,
-        )
-        write_evaluation(record, plan, baseline, optimized)
-        changes = key_improvements(plan.program, found.program, baseline, optimized)
-        result = finished(result, plan, comparison, found.optimizer, found.stopped or stopped)
+        measured = Sitting(plan, record, self._progress).run()
+        comparison = compared(plan.request, measured.baseline, measured.optimized)
+        write_evaluation(record, plan, measured.baseline, measured.optimized)
+        changes = key_improvements(plan.program, measured.found.program, measured.baseline, measured.optimized)
+        result = finished(result, plan, comparison, measured.found.optimizer, measured.stopped)
         result = result.model_copy(update={"key_improvements": changes})
-        self._pack(plan, record, found, result)
+        self._pack(plan, record, measured.found, result)
         return result
-
-    def _evaluate(self, plan: Plan, record: Record, side: str, program: Any) -> tuple[list[Row], RunStop | None]:
-        """Rows of the test examples, those of an earlier sitting included; the stop where a cap cut it short."""
-        import dspy
-
-        from dspytrack.optimization.evaluation import evaluate
-        from dspytrack.optimization.interruption import in_thread
-        from dspytrack.optimization.logs import logged
-
-        request, done = plan.request, {row.example_id: row for row in record.rows(side)}
-        self._progress.phase(side, len(plan.parts.test))
-        for row in done.values():
-            self._progress.row(row)
-
-        def keep(row: Row) -> None:
-            done[row.example_id] = row
-            record.append(f"rows/{side}.jsonl", row)
-            self._progress.row(row)
-
-        def work() -> None:
-            with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
-                evaluate(
-                    program,
-                    [item for item in plan.parts.test if item.example_id not in done],
-                    request.dataset.inputs,
-                    plan.metric,
-                    num_threads=request.evaluation.num_threads,
-                    repeats=request.evaluation.repeats,
-                    namespace=side,
-                    on_row=keep,
-                )
-
-        stopped = None
-        try:
-            with logged(record.log_file):
-                in_thread(work, plan.meter)
-        except RunStop as stop:
-            if stop.reason != "budget":
-                raise
-            stopped = stop
-        finally:
-            record.sync_to_disk()
-            record.note(seconds=plan.meter.seconds)
-        return [done[item.example_id] for item in plan.parts.test if item.example_id in done], stopped
-
-    def _set_aside(self, plan: Plan, record: Record, baseline: Sequence[Row]) -> None:
-        """Keep for the final evaluation what the baseline took; on resume, what it took then."""
-        seconds = record.info.get("baseline_seconds", plan.meter.seconds)
-        record.note(baseline_seconds=seconds)
-        window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
-        plan.meter.set_aside(baseline, seconds, window)
-
-    def _search(self, plan: Plan, record: Record) -> Found:
-        from dspytrack.optimization.search import search
-
-        self._progress.phase("optimization", None)
-
-        def keep(candidate: Candidate) -> None:
-            record.append("candidates.jsonl", candidate)
-            self._progress.candidate(candidate)
-
-        try:
-            found = search(plan, record.log_file, keep)
-        finally:
-            record.sync_to_disk()
-            record.note(seconds=plan.meter.seconds)
-        if found.stopped is not None:
-            best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
-            self._progress.note(f"{found.stopped}; {best} is tested now")
-        return found
 
     @contextmanager
     def _projected(self, record: Record) -> Iterator[Any]:
@@ -302,10 +212,6 @@ def _without_effect(request: OptimizationRequest) -> Iterator[str]:
         yield "registry: this version registers no model; the key is kept in the record"
     if "traces" in request.tracking.model_fields_set and request.tracking.traces != "none":
         yield "tracking.traces: this version logs no traces; the key is kept in the record"
-
-
-def _failed_share(rows: Sequence[Row]) -> float:
-    return sum(row.error is not None for row in rows) / len(rows)
 
 
 def _stated(given: Stated | None) -> dict[str, float]:

@@ -15,81 +15,11 @@ from typing import Any
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
+from dspytrack.optimization.usage import Bill, Tally, to_femto
 from dspytrack.request import Constraints
 from dspytrack.result import RoleUsage, Row
 
 MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
-
-
-_FEMTO = 10**15
-
-
-def _femto(usd: float) -> int:
-    return round(usd * _FEMTO)
-
-
-@dataclass(frozen=True)
-class Bill:
-    """What one response took: tokens, USD (None where unknown) and wall seconds (None where unknown)."""
-
-    role: str
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float | None
-    seconds: float | None = None
-
-
-@dataclass
-class Tally:
-    """What some calls came to. The cost is None as soon as one of them is unknown.
-
-    Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
-    """
-
-    calls: int = 0
-    cached: int = 0
-    failed: int = 0
-    retried: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    femto_usd: int | None = 0
-    replayed_seconds: float | None = 0.0
-
-    def add(self, bill: Bill) -> None:
-        """Count one billed call."""
-        self.calls += 1
-        self.prompt_tokens += bill.prompt_tokens
-        self.completion_tokens += bill.completion_tokens
-        if self.femto_usd is not None:
-            self.femto_usd = None if bill.cost_usd is None else self.femto_usd + _femto(bill.cost_usd)
-
-    def replay(self, bill: Bill) -> None:
-        """Count a response billed in an earlier sitting, with the time it took then."""
-        self.add(bill)
-        known = self.replayed_seconds is not None and bill.seconds is not None
-        self.replayed_seconds = self.replayed_seconds + bill.seconds if known else None  # type: ignore[operator]
-
-    @property
-    def cost_usd(self) -> float | None:
-        """USD, or None where one call's cost is unknown."""
-        return None if self.femto_usd is None else self.femto_usd / _FEMTO
-
-    @property
-    def tokens(self) -> int:
-        """Prompt and completion tokens together."""
-        return self.prompt_tokens + self.completion_tokens
-
-    def usage(self) -> RoleUsage:
-        """The tally as a value."""
-        return RoleUsage(
-            calls=self.calls,
-            cached_calls=self.cached,
-            failed_calls=self.failed,
-            retried_calls=self.retried,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            cost_usd=self.cost_usd,
-        )
 
 
 @dataclass
@@ -145,7 +75,7 @@ class Meter:
             kept.prompt_tokens += 2 * (row.prompt_tokens or 0)
             kept.completion_tokens += 2 * (row.completion_tokens or 0)
             if kept.femto_usd is not None:
-                kept.femto_usd += 2 * _femto(row.cost_usd or 0.0)
+                kept.femto_usd += 2 * to_femto(row.cost_usd or 0.0)
         with self._lock:
             self.reserve, self.reserve_seconds = kept, 2 * seconds
             self._recent = deque(maxlen=max(1, window))
@@ -167,7 +97,7 @@ class Meter:
         completion = math.ceil(calls * sum(one.completion_tokens for one in recent))
         if prompt + completion > self.reserve.tokens:
             self.reserve.prompt_tokens, self.reserve.completion_tokens = prompt, completion
-        cost = _femto(calls * sum(one.cost_usd or 0.0 for one in recent))
+        cost = to_femto(calls * sum(one.cost_usd or 0.0 for one in recent))
         if self.reserve.femto_usd is not None and cost > self.reserve.femto_usd:
             self.reserve.femto_usd = cost
 

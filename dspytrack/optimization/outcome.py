@@ -1,8 +1,11 @@
-"""From a comparison, or from a stop, to the result of the run."""
+"""From what was measured, or from a stop, to the result of the run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dspytrack.errors import RunStop
+from dspytrack.optimization.comparison import compare
 from dspytrack.optimization.plan import Plan
 from dspytrack.request import OptimizationRequest
 from dspytrack.result import (
@@ -10,6 +13,7 @@ from dspytrack.result import (
     Comparison,
     OptimizationResult,
     PerformanceMetrics,
+    Row,
     Status,
 )
 
@@ -18,6 +22,19 @@ _WHY_UNKNOWN = {
     "avg_cost": "the price of the LM is not known; give lm.price",
     "avg_latency_ms": "a call of an earlier sitting was not timed",
 }
+
+
+def compared(request: OptimizationRequest, baseline: Sequence[Row], optimized: Sequence[Row]) -> Comparison:
+    """Compare the two programs by what the request asks for."""
+    return compare(
+        baseline,
+        optimized,
+        objectives=request.objectives,
+        success_threshold=request.success_threshold,
+        alpha=request.significance.alpha,
+        max_error_rate=request.evaluation.max_error_rate,
+        seed=request.seed,
+    )
 
 
 def finished(

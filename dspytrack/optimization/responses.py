@@ -22,7 +22,8 @@ from dspy.clients.cache import Cache
 from dspy.clients.disk_serialization import DeserializationError
 
 from dspytrack.errors import RunStop
-from dspytrack.optimization.budget import Bill, Meter, Tally
+from dspytrack.optimization.budget import Meter
+from dspytrack.optimization.usage import Bill, Tally
 from dspytrack.request import Price
 
 _FREE_DISK = "free some space and resume the run"

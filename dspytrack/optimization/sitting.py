@@ -1,0 +1,131 @@
+"""One sitting of a run: measure, search, measure again. What an earlier sitting measured is not measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import dspy
+
+from dspytrack.errors import RunStop
+from dspytrack.optimization.evaluation import evaluate
+from dspytrack.optimization.interruption import in_thread
+from dspytrack.optimization.logs import logged
+from dspytrack.optimization.plan import Plan
+from dspytrack.optimization.record import Record
+from dspytrack.optimization.search import Found, search
+from dspytrack.progress import Progress
+from dspytrack.result import Candidate, Row
+
+SEEN_CALLS = 16  # task calls whose mean says what a candidate takes
+
+
+class Measured(NamedTuple):
+    """Rows of both sides, the program between them, and why it ended early, if it did."""
+
+    baseline: list[Row]
+    optimized: list[Row]
+    found: Found
+    stopped: RunStop | None
+
+
+class Sitting:
+    """A plan at work on its record."""
+
+    def __init__(self, plan: Plan, record: Record, progress: Progress) -> None:
+        self._plan, self._record, self._progress = plan, record, progress
+
+    def run(self) -> Measured:
+        """Measure the baseline, search, measure what was found on the same examples.
+
+        Raises:
+            RunStop: where the run was interrupted or its LM cannot be reached, or a cap cut the baseline short.
+        """
+        plan = self._plan
+        baseline, stopped = self._measure("baseline", plan.program)
+        if stopped is not None:
+            raise stopped
+        if _failed_share(baseline) > plan.request.evaluation.max_error_rate:
+            return Measured(baseline, [], Found(plan.program, None), None)  # a search would learn from failures
+        self._set_aside(baseline)
+        found = self._search()
+        plan.meter.release()
+        optimized, stopped = self._measure("optimized", found.program)
+        return Measured(baseline, optimized, found, found.stopped or stopped)
+
+    def _measure(self, side: str, program: dspy.Module) -> tuple[list[Row], RunStop | None]:
+        """Rows of the test examples, those of an earlier sitting included; the stop where a cap cut it short."""
+        plan, record = self._plan, self._record
+        done = {row.example_id: row for row in record.rows(side)}
+        self._progress.phase(side, len(plan.parts.test))
+        for row in done.values():
+            self._progress.row(row)
+
+        def keep(row: Row) -> None:
+            done[row.example_id] = row
+            record.append(f"rows/{side}.jsonl", row)
+            self._progress.row(row)
+
+        stopped = None
+        try:
+            with logged(record.log_file):
+                in_thread(self._evaluation(side, program, set(done), keep), plan.meter)
+        except RunStop as stop:
+            if stop.reason != "budget":
+                raise
+            stopped = stop
+        finally:
+            self._phase_over()
+        return [done[item.example_id] for item in plan.parts.test if item.example_id in done], stopped
+
+    def _evaluation(
+        self, side: str, program: dspy.Module, done: set[str], keep: Callable[[Row], None]
+    ) -> Callable[[], object]:
+        plan, request = self._plan, self._plan.request
+
+        def work() -> None:
+            with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
+                evaluate(
+                    program,
+                    [item for item in plan.parts.test if item.example_id not in done],
+                    request.dataset.inputs,
+                    plan.metric,
+                    num_threads=request.evaluation.num_threads,
+                    repeats=request.evaluation.repeats,
+                    namespace=side,
+                    on_row=keep,
+                )
+
+        return work
+
+    def _set_aside(self, baseline: Sequence[Row]) -> None:
+        """Keep for the final evaluation what it will need, going by the baseline; on resume, by what that took then."""
+        plan = self._plan
+        seconds = self._record.info.get("baseline_seconds", plan.meter.seconds)
+        self._record.note(baseline_seconds=seconds)
+        window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
+        plan.meter.set_aside(baseline, seconds, window)
+
+    def _search(self) -> Found:
+        self._progress.phase("optimization", None)
+
+        def keep(candidate: Candidate) -> None:
+            self._record.append("candidates.jsonl", candidate)
+            self._progress.candidate(candidate)
+
+        try:
+            found = search(self._plan, self._record.log_file, keep)
+        finally:
+            self._phase_over()
+        if found.stopped is not None:
+            best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
+            self._progress.note(f"{found.stopped}; {best} is tested now")
+        return found
+
+    def _phase_over(self) -> None:
+        self._record.sync_to_disk()
+        self._record.note(seconds=self._plan.meter.seconds)
+
+
+def _failed_share(rows: Sequence[Row]) -> float:
+    return sum(row.error is not None for row in rows) / len(rows)
