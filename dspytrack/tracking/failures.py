@@ -35,8 +35,8 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
         return UsageError(f"{what} needs {error.name}: pip install 'dspytrack[server]'") if what else None
     if any(isinstance(one, SSLError) for one in _chain(error)):
         return UnreachableError(
-            f"{config.shown}: its certificate is not trusted ({_reason(error)}); if it is your own, put the path of "
-            f"its CA into {env_file}: MLFLOW_TRACKING_SERVER_CERT_PATH=ca.pem"
+            f"{config.shown}: its certificate is not trusted: {_http_reason(_reason(error))}",
+            f"if it is your own, put the path of its CA into {env_file}: MLFLOW_TRACKING_SERVER_CERT_PATH=ca.pem",
         )
     if isinstance(error, MlflowException):
         return _of_mlflow(error, config, env_file)
@@ -44,8 +44,9 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
         return UnreachableError(f"{config.shown} does not answer: {_reason(error)}")
     if type(error).__module__.partition(".")[0] in _ARTIFACTS:
         return UnreachableError(
-            f"{config.shown}: the artifact store: {_reason(error)}; its login is AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, the address of a store of your own MLFLOW_S3_ENDPOINT_URL"
+            f"{config.shown}: the artifact store: {_reason(error)}",
+            "its login is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the address of a store of your own "
+            "MLFLOW_S3_ENDPOINT_URL",
         )
     if isinstance(error, OSError):  # an artifact folder that is full or may not be written
         return UnreachableError(f"{config.shown}: {_reason(error)}")
@@ -55,13 +56,13 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
 def _of_mlflow(error: Exception, config: MLflowConfig, env_file: Path) -> DspytrackError:
     code, reason = getattr(error, "error_code", ""), _reason(error)
     if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-        return UnreachableError(f"{config.shown} {login.refused()}; {login.mend(env_file)}")
+        return UnreachableError(f"{config.shown} {login.refused()}", login.mend(env_file))
     if code == "PERMISSION_DENIED":
         return UnreachableError(f"{config.shown}: {login.forbidden()}: {reason}")
     if code == "ENDPOINT_NOT_FOUND":
         return UnreachableError(
-            f"{config.shown}: there is no MLflow server at this address (404); MLFLOW_TRACKING_URI has to hold the "
-            "path, too, where a server has one (http://host/prefix)"
+            f"{config.shown}: there is no MLflow server at this address (404)",
+            "MLFLOW_TRACKING_URI has to hold the path, too, where a server has one: http://host/prefix",
         )
     if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
         return UsageError(f"MLflow refuses it: {reason}")

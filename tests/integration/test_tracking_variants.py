@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from tests.faults import start, write_config
 from tests.integration import engine
-from tests.integration.commands import command
+from tests.integration.commands import command, entered, write_settings
 from tests.integration.servers import keys_in, s3_client, s3_store
 from tests.lm_server import lm_server
 from tests.tracking_server import TrackingServer, free_port, gate, self_signed, tracking_server
@@ -63,18 +61,15 @@ class Place:
 
     def write(self) -> None:
         """Write the env file."""
-        lines = [f"{name}={value}\n" for name, value in self.settings.items()]
-        (self.folder / ".env.mlflow").write_text("".join(lines), encoding="utf-8")
+        write_settings(self.folder, **self.settings)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, record: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, record: Path) -> Iterator[Path]:
     """A folder with a copy of the record, entered, in an environment without settings."""
     shutil.copytree(record, tmp_path / ".dspytrack/runs" / record.name)
-    monkeypatch.chdir(tmp_path)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "AWS_"))}
-    with mock.patch.dict(os.environ, kept, clear=True):
-        yield tmp_path
+    with entered(tmp_path) as found:
+        yield found
 
 
 @pytest.fixture
@@ -209,7 +204,12 @@ def test_a_postgresql_that_does_not_answer_is_one_sentence_at_once(
 
 @pytest.mark.parametrize("login", ["none", "wrong", "half", "token"])
 def test_a_login_that_is_refused_says_what_to_set(
-    login: str, folder: Path, guarded: TrackingServer, capsys: pytest.CaptureFixture[str]
+    login: str,
+    folder: Path,
+    plain: TrackingServer,
+    guarded: TrackingServer,
+    around: ExitStack,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = {
         "none": {},
@@ -217,9 +217,11 @@ def test_a_login_that_is_refused_says_what_to_set(
         "half": {"MLFLOW_TRACKING_USERNAME": "admin"},
         "token": {"MLFLOW_TRACKING_TOKEN": "not-the-token"},
     }[login]
+    if login == "token":
+        given["MLFLOW_TRACKING_URI"] = around.enter_context(gate(plain, token=TOKEN)).address
     Place(folder, _remote(guarded, folder) | given).write()
     for arguments in (("runs", "sync"), ("runs", "search"), ("model", "pull", "best", "-o", "model")):
         done = command(capsys, *arguments, code=6)
         assert done.err.count("\n") == 1 and "(401)" in done.err
         assert "MLFLOW_TRACKING_PASSWORD" in done.err and ".env.mlflow" in done.err
-        assert not [value for name, value in given.items() if "USERNAME" not in name and value in done.err]
+        assert "not-the-" not in done.err
