@@ -36,7 +36,7 @@ ROWS = (
     Row("reachable", server.reachable, ("address",)),
     Row("server's version", server.version, ("reachable",)),
     Row("clock", server.clock, ("reachable",)),
-    Row("login", server.accepted, ("server's version",)),
+    Row("login", server.accepted, ("server's version", "server")),
     Row("experiment", store.experiment, ("login",)),
     Row("artifacts", store.artifacts, ("experiment",)),
     Row("registry", store.registry, ("address",)),

@@ -14,7 +14,7 @@ from dspytrack.errors import DspytrackError, UnreachableError
 from dspytrack.server import local
 from dspytrack.server.engine import Engine
 from dspytrack.server.network import holder_of, is_loopback, next_free
-from dspytrack.server.settings import Wish, client_version, resolve
+from dspytrack.server.settings import Settings, Wish, client_version, resolve
 from dspytrack.server.starting import is_healthy
 from dspytrack.server.store import check_store, store_uri
 from dspytrack.tracking import database, login, probe
@@ -29,14 +29,15 @@ def parts(place: Place) -> Iterator[Check]:
     kind = place.server_kind
     if kind is None:
         yield skipped("server", f"none was started in this folder; one is: {place.server('up')}")
-    elif kind == "local":
-        yield from _local_parts(place)
+        return
+    settings = resolve(Wish(env_file=place.env_file), kind)
+    if place.config is not None and place.config.tracking_uri.rstrip("/") != settings.address:
+        yield skipped("server", f"this folder's is at {settings.address}; runs go elsewhere")
     else:
-        yield from _containers(place)
+        yield from _local_parts(place, settings) if kind == "local" else _containers(place, settings)
 
 
-def _containers(place: Place) -> Iterator[Check]:
-    settings = resolve(Wish(env_file=place.env_file), "compose")
+def _containers(place: Place, settings: Settings) -> Iterator[Check]:
     found = {one.service: one for one in Engine(settings).containers()}
     for service in ("postgres", "mlflow", *(["s3"] if settings.with_s3 else [])):
         name, one = f"server: {service}", found.get(service)
@@ -50,8 +51,7 @@ def _containers(place: Place) -> Iterator[Check]:
         yield failed(name, f"the service {service} is {how}", mend)
 
 
-def _local_parts(place: Place) -> Iterator[Check]:
-    settings = resolve(Wish(env_file=place.env_file), "local")
+def _local_parts(place: Place, settings: Settings) -> Iterator[Check]:
     folder = settings.folder / ".dspytrack" / "server"
     uri = store_uri(settings, folder)
     database_fails = None

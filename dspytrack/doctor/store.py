@@ -27,6 +27,8 @@ def experiment(place: Place) -> Iterator[Check]:
         yield broken("experiment", error, _mend(place, str(error), config))
         return
     how = "a run was written, read and deleted"
+    if found.is_left:
+        how = "a run was written and read; this login may not delete it: dspytrack-doctor stays, and is used again"
     if found.is_configured:
         yield passed("experiment", f"{found.experiment}: {how}")
     else:
@@ -51,7 +53,8 @@ def artifacts(place: Place) -> Iterator[Check]:
         return
     where = found.artifact_uri.rpartition("/artifacts")[0].rpartition("/")[0]
     through = " through the server" if where.startswith("mlflow-artifacts:") else ""
-    yield passed("artifacts", f"one was written, read and deleted{through} ({where})")
+    how = "read; this login may not delete it" if found.is_left else "read and deleted"
+    yield passed("artifacts", f"one was written, {how}{through} ({where})")
 
 
 def registry(place: Place) -> Iterator[Check]:

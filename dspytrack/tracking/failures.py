@@ -38,6 +38,9 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
             f"{config.shown}: its certificate is not trusted: {_http_reason(_reason(error))}",
             f"if it is your own, put the path of its CA into {env_file}: MLFLOW_TRACKING_SERVER_CERT_PATH=ca.pem",
         )
+    if is_forbidden(error):
+        endpoint = re.search(r"endpoint (\S+)", str(error))
+        return UnreachableError(f"{config.shown}{endpoint.group(1) if endpoint else ''}: {login.forbidden()}")
     if isinstance(error, MlflowException):
         return _of_mlflow(error, config, env_file)
     if isinstance(error, RequestException | SQLAlchemyError):
@@ -53,12 +56,16 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
     return None
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether a server refused what this login asked for (403)."""
+    answered = getattr(getattr(error, "response", None), "status_code", None)
+    return answered == 403 or getattr(error, "error_code", None) == "PERMISSION_DENIED"
+
+
 def _of_mlflow(error: Exception, config: MLflowConfig, env_file: Path) -> DspytrackError:
     code, reason = getattr(error, "error_code", ""), _reason(error)
     if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
         return UnreachableError(f"{config.shown} {login.refused()}", login.mend(env_file))
-    if code == "PERMISSION_DENIED":
-        return UnreachableError(f"{config.shown}: {login.forbidden()}: {reason}")
     if code == "ENDPOINT_NOT_FOUND":
         return UnreachableError(
             f"{config.shown}: there is no MLflow server at this address (404)",

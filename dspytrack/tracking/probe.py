@@ -1,8 +1,8 @@
 """Tries a store as a run would use it, and leaves nothing: what `dspytrack doctor` asks of MLflow.
 
 A trial needs a run. It is made in the configured experiment, or in one of doctor's own where that is not there yet,
-and deleted again. MLflow keeps what is deleted until its `gc`; the next trial from the same folder takes it up again,
-so that there is one at most.
+and deleted again. MLflow keeps what is deleted until its `gc`, and lets only some logins delete; the next trial from
+the same folder takes the run up again, so that there is one at most.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +22,7 @@ from urllib.parse import unquote, urlparse
 from dspytrack.errors import UnreachableError
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.failures import is_forbidden
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,11 +43,15 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial found: the experiment it ran in, whether that is the configured one, where its artifacts are."""
+    """What a trial found: the experiment it ran in, whether that is the configured one, where its artifacts are.
+
+    `is_left` where this login may write runs and not delete them.
+    """
 
     experiment: str
     is_configured: bool
     artifact_uri: str
+    is_left: bool = False
 
 
 def be_impatient() -> None:
@@ -98,11 +102,14 @@ def try_run(config: MLflowConfig) -> Trial:
     Raises:
         UnreachableError: where one of these fails.
     """
-    with connected(config) as client, _trial(client, config) as (run, found):
+
+    def work(client: MlflowClient, run: Run) -> bool:
         client.log_metric(run.info.run_id, "trial", 1.0)
         if client.get_run(run.info.run_id).data.metrics.get("trial") != 1.0:
             raise UnreachableError(f"{config.shown}: what was read is not what was written")
-        return found
+        return True
+
+    return _trial(config, work)
 
 
 def try_artifacts(config: MLflowConfig) -> Trial:
@@ -111,42 +118,70 @@ def try_artifacts(config: MLflowConfig) -> Trial:
     Raises:
         UnreachableError: where one of these fails.
     """
-    with connected(config) as client, _trial(client, config) as (run, found), tempfile.TemporaryDirectory() as folder:
+
+    def work(_: MlflowClient, run: Run) -> bool:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+        store = get_artifact_repository(run.info.artifact_uri, config.tracking_uri)
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "doctor.txt"
+            written.write_text(_TEXT, encoding="utf-8")
+            try:
+                store.log_artifact(str(written))
+                got = Path(store.download_artifacts("doctor.txt", tempfile.mkdtemp(dir=folder)))
+                if got.read_text(encoding="utf-8") != _TEXT:
+                    raise UnreachableError(f"{config.shown}: the artifact that was read is not the one written")
+                return _is_allowed(lambda: store.delete_artifacts("doctor.txt"))
+            finally:
+                _remove_empty(run.info.artifact_uri)
+
+    return _trial(config, work)
+
+
+def _trial(config: MLflowConfig, work: Callable[[MlflowClient, Run], bool]) -> Trial:
+    """Do some work with a run that is there for so long; the work says whether it left nothing in it."""
+    with connected(config) as client:
+        experiment = client.get_experiment_by_name(config.experiment_name)
+        is_configured = experiment is not None and experiment.lifecycle_stage == "active"
+        name = config.experiment_name if is_configured else _own_experiment(config)
+        ident = experiment.experiment_id if experiment is not None and is_configured else _made(client, name, config)
         try:
-            client.log_text(run.info.run_id, _TEXT, "doctor.txt")
-            got = Path(client.download_artifacts(run.info.run_id, "doctor.txt", folder)).read_text(encoding="utf-8")
-            store = get_artifact_repository(run.info.artifact_uri, config.tracking_uri)
-            store.delete_artifacts("doctor.txt")
+            run = _begun(client, ident)
+            try:
+                is_clean = work(client, run)
+            finally:
+                client.set_terminated(run.info.run_id)
+                is_deleted = _is_allowed(lambda: client.delete_run(run.info.run_id))
         finally:
-            _remove_empty(run.info.artifact_uri)
-        if got != _TEXT:
-            raise UnreachableError(f"{config.shown}: the artifact that was read is not the one that was written")
-        return found
+            if not is_configured:
+                client.delete_experiment(ident)
+        return Trial(name, is_configured, run.info.artifact_uri, not (is_clean and is_deleted))
 
 
-@contextmanager
-def _trial(client: MlflowClient, config: MLflowConfig) -> Iterator[tuple[Run, Trial]]:
-    """A run for as long as the block lasts."""
+def _begun(client: MlflowClient, experiment_id: str) -> Run:
     from mlflow.entities import ViewType
 
-    experiment = client.get_experiment_by_name(config.experiment_name)
-    is_configured = experiment is not None and experiment.lifecycle_stage == "active"
-    name = config.experiment_name if is_configured else _own_experiment(config)
-    ident = experiment.experiment_id if experiment is not None and is_configured else _made(client, name, config)
     here = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:16]
-    before = client.search_runs([ident], f"tags.`{_TAG}` = '{here}'", ViewType.ALL, max_results=1)
-    run = before[0] if before else client.create_run(ident, tags={_TAG: here}, run_name="dspytrack-doctor")
-    if run.info.lifecycle_stage == "deleted":
-        client.restore_run(run.info.run_id)
+    before = client.search_runs([experiment_id], f"tags.`{_TAG}` = '{here}'", ViewType.ALL, max_results=1)
+    if not before:
+        return client.create_run(experiment_id, tags={_TAG: here}, run_name="dspytrack-doctor")
+    if before[0].info.lifecycle_stage == "deleted":
+        client.restore_run(before[0].info.run_id)
+    return before[0]
+
+
+def _is_allowed(delete: Callable[[], None]) -> bool:
+    """Delete, unless this login may not; other failures are raised."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import HTTPError
+
     try:
-        yield run, Trial(name, is_configured, run.info.artifact_uri)
-    finally:
-        client.set_terminated(run.info.run_id)
-        client.delete_run(run.info.run_id)
-        if not is_configured:
-            client.delete_experiment(ident)
+        delete()
+    except (MlflowException, HTTPError) as error:
+        if not is_forbidden(error):
+            raise
+        return False
+    return True
 
 
 def _own_experiment(config: MLflowConfig) -> str:

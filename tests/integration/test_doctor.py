@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mlflow
 import pytest
 from mlflow.entities import ViewType
+from mlflow.server import get_app_client
 
 from tests.faults import write_config
 from tests.integration import engine
@@ -77,9 +79,8 @@ def typed(capsys: Capture, line: str) -> None:
 
 
 def test_without_a_server_all_is_well_and_nothing_is_left(folder: Path, capsys: Capture) -> None:
-    write_settings(
-        folder, MLFLOW_TRACKING_URI="sqlite:///mlflow.db", MLFLOW_ARTIFACT_LOCATION=str(folder / "artifacts")
-    )
+    place = str(folder / "artifacts")
+    write_settings(folder, MLFLOW_TRACKING_URI="sqlite:///mlflow.db", MLFLOW_ARTIFACT_LOCATION=place)
     first = doctor(capsys)
     assert "the first run makes it" in first["reachable"]["detail"]
     assert [file.name for file in folder.iterdir()] == [".env.mlflow"]
@@ -133,24 +134,25 @@ def test_a_wrong_password_is_named_and_its_mend_works(folder: Path, server: Trac
 
 
 def test_a_login_that_may_only_read_is_told_apart(folder: Path, server: TrackingServer, capsys: Capture) -> None:
-    from mlflow.server import get_app_client
-
-    os.environ |= LOGIN
-    mlflow.MlflowClient(server.address).create_experiment("ours")
-    get_app_client("basic-auth", tracking_uri=server.address).create_user("reader", "a-password-to-read")
+    with mock.patch.dict(os.environ, LOGIN):
+        ident = mlflow.MlflowClient(server.address).create_experiment("ours")
+        admin = get_app_client("basic-auth", tracking_uri=server.address)
+        admin.create_user("reader", "a-password-to-read")
     reader = {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": "a-password-to-read"}
-    for name in LOGIN:
-        del os.environ[name]
     write_settings(folder, MLFLOW_TRACKING_URI=server.address, MLFLOW_EXPERIMENT_NAME="ours", **reader)
     checks = doctor(capsys, code=6)
     assert failures(checks) == ["experiment"]
     assert "(403)" in checks["experiment"]["detail"] and "EDIT on the experiment ours" in checks["experiment"]["mend"]
-    ident = mlflow.MlflowClient(server.address).get_experiment_by_name("ours").experiment_id
-    os.environ |= LOGIN
-    get_app_client("basic-auth", tracking_uri=server.address).create_experiment_permission(ident, "reader", "EDIT")
-    for name in LOGIN:
-        del os.environ[name]
+    with mock.patch.dict(os.environ, LOGIN):
+        admin.grant_user_permission("reader", "experiment", ident, "EDIT")
+    assert "may not delete it" in doctor(capsys)["experiment"]["detail"]
     assert failures(doctor(capsys)) == []
+    with mock.patch.dict(os.environ, LOGIN):
+        admin.revoke_user_permission("reader", "experiment", ident)
+        admin.grant_user_permission("reader", "experiment", ident, "MANAGE")
+        assert len(mlflow.MlflowClient(server.address).search_runs([ident])) == 1
+    assert failures(doctor(capsys)) == []
+    assert mlflow.MlflowClient(server.address).search_runs([ident]) == []
 
 
 def test_an_old_server_is_named_and_a_new_one_passes(
@@ -258,7 +260,7 @@ def test_a_stopped_postgresql_behind_the_compose_server_is_named_and_its_mend_wo
     engine.docker("stop", container)
     printed = command(capsys, "doctor", "--json", code=6)
     checks = by_name(printed)
-    assert "server: postgres" in failures(checks) and "exited" in checks["server: postgres"]["detail"]
+    assert failures(checks) == ["server: postgres"] and "exited" in checks["server: postgres"]["detail"]
     assert checks["server: mlflow"]["status"] == "pass"
     typed(capsys, checks["server: postgres"]["mend"])
     assert failures(doctor(capsys)) == []
