@@ -35,8 +35,8 @@ def records(place: Place) -> Iterator[Check]:
     folder = next((one for one in (RUNS_DIR, RUNS_DIR.parent) if one.is_dir()), Path())
     shown = f"{RUNS_DIR.parent} is not here yet" if folder == Path() else str(folder)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        who = folder.owner()
-        yield failed("records", f"{shown} may not be written; it is {who}'s", f"sudo chown -R $USER {folder.resolve()}")
+        whose = f"it belongs to the user with number {folder.stat().st_uid}"
+        yield failed("records", f"{shown} may not be written: {whose}", f"sudo chown -R $USER {folder.resolve()}")
         return
     open_to_all = [one for one in (RUNS_DIR.parent, RUNS_DIR) if one.is_dir() and one.stat().st_mode & 0o002]
     if open_to_all:

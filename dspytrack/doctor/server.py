@@ -54,16 +54,14 @@ def _containers(place: Place, settings: Settings) -> Iterator[Check]:
 def _local_parts(place: Place, settings: Settings) -> Iterator[Check]:
     folder = settings.folder / ".dspytrack" / "server"
     uri = store_uri(settings, folder)
-    database_fails = None
     try:
         check_store(uri, place.env_file)
     except UnreachableError as error:
-        database_fails = error
-    if database_fails is not None:
         at = urlparse(uri)
         mend = f"start the PostgreSQL on {at.hostname}:{at.port or 5432}, then {place.server('up')}"
-        yield broken("server: database", database_fails, mend)
-    elif settings.backend_store_uri:
+        yield broken("server: database", error, mend)
+        return  # the status of the rest would wait for it
+    if settings.backend_store_uri:
         yield passed("server: database", "it answers and takes the login")
     [process] = local.status(place.env_file).services
     if process.state == "exited":

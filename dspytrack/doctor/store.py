@@ -78,17 +78,26 @@ def _not_there_yet(config: MLflowConfig) -> bool:
     return found is not None and not Path(found.group(1)).exists()
 
 
+def _s3(place: Place, config: MLflowConfig) -> str | None:
+    """The S3 place where artifacts go, by the client itself or by this folder's server; None where they do not."""
+    location = config.artifact_location
+    if location is None and place.server_kind and not place.value("MLFLOW_SERVER_WITH_S3"):
+        location = place.value("MLFLOW_ARTIFACTS_DESTINATION")
+    return location if location and location.startswith("s3:") else None
+
+
 def _silent_s3(place: Place, config: MLflowConfig) -> Check | None:
     """An S3 store that this machine cannot connect to: its client by itself would try for minutes."""
     endpoint = place.value("MLFLOW_S3_ENDPOINT_URL")
-    if endpoint is None or not (config.artifact_location or "").startswith("s3:"):
+    if endpoint is None or _s3(place, config) is None:
         return None
     at = urlparse(endpoint)
     try:
         socket.create_connection((at.hostname or "", at.port or (443 if at.scheme == "https" else 80)), 4).close()
     except OSError as error:
         why = error.strerror or str(error)
-        return failed("artifacts", f"the S3 store {endpoint} does not answer: {why}", "correct MLFLOW_S3_ENDPOINT_URL")
+        mend = f"start the S3 store at {endpoint}, or correct MLFLOW_S3_ENDPOINT_URL"
+        return failed("artifacts", f"the S3 store {endpoint} does not answer: {why}", mend)
     return None
 
 
@@ -105,8 +114,9 @@ def _mend_artifacts(place: Place, config: MLflowConfig) -> str:
     if location and "://" not in location.replace("file://", ""):
         folder = location.removeprefix("file://")
         return f"make room and see who may write there: df -h {folder}; ls -ld {folder}"
-    if location.startswith("s3:"):
-        return "correct MLFLOW_ARTIFACT_LOCATION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or make the bucket"
+    bucket = _s3(place, config)
+    if bucket is not None:
+        return f"make the bucket of {bucket}, or correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if place.server_kind:
         return (
             f"make room where the server keeps artifacts ({place.server('status')}); {place.server('logs')} says more"

@@ -83,7 +83,7 @@ def _of_mlflow(error: Exception, config: MLflowConfig, env_file: Path) -> Dspytr
 def _http_reason(text: str) -> str:
     """The cause at the core of what requests and urllib3 say; all of it where there is none."""
     found = _CAUSE.search(text)
-    return found.group(1) if found else text
+    return re.sub(r"""["'], \w+\((\d+, )?["']?""", " ", found.group(1)) if found else text
 
 
 def _reason(error: Exception) -> str:
