@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException, get_error_code
-from requests.exceptions import HTTPError
+from requests.exceptions import HTTPError, SSLError
 
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.tracking.config import MLflowConfig
@@ -38,6 +38,17 @@ def test_the_cause_is_what_is_told_of_a_failed_request(cause: str) -> None:
     found = explained(error, CONFIG)
     assert isinstance(found, UnreachableError)
     assert str(found) == f"http://me:***@host:80/team does not answer: {CAUSES[cause]}"
+
+
+def test_a_certificate_that_nobody_knows_says_which_variable_makes_it_known() -> None:
+    inner = "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+    try:
+        raise MlflowException(f"failed with exception {POOL} (Caused by {inner}self-signed certificate (_ssl.c:1)')))")
+    except MlflowException as error:
+        error.__context__ = SSLError()
+        found = str(explained(error, CONFIG))
+    assert "is not trusted: self-signed certificate; if it is your own" in found
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in found
 
 
 def test_a_refused_login_names_what_was_used_and_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

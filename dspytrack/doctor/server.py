@@ -119,8 +119,23 @@ def _stranger(place: Place, config: MLflowConfig, error: DspytrackError) -> Chec
     holder = holder_of(port) if is_loopback(at.hostname or "") else None
     if holder is None or getattr(error, "mend", None):
         return broken("reachable", error, _start(place, config))
+    if _is_ours(place, config):
+        mend = f"{place.server('logs')} says why; {place.server('down')}, then {place.server('up')}"
+        return broken("reachable", error, mend)
     detail = f"port {port} is in use by {holder}, which does not answer as MLflow does ({error})"
     return failed("reachable", detail, place.server("up", *_kind(place), "--port", str(next_free(port))))
+
+
+def _is_ours(place: Place, config: MLflowConfig) -> bool:
+    """Whether the address is that of this folder's server, and that runs."""
+    if place.server_kind is None:
+        return False
+    settings = resolve(Wish(env_file=place.env_file), place.server_kind)
+    if config.tracking_uri.rstrip("/") != settings.address:
+        return False
+    if place.server_kind == "local":
+        return local.status(place.env_file).running
+    return any(one.service == "mlflow" and one.state == "running" for one in Engine(settings).containers())
 
 
 def _kind(place: Place) -> tuple[str, ...]:
@@ -151,8 +166,11 @@ def version(place: Place) -> Iterator[Check]:
 
 
 def _upgrade(place: Place, told: str, client: str) -> str:
+    own = place.server("up", *_kind(place))
     if int(told.split(".")[0]) > int(client.split(".")[0]):
-        return f"pip install --upgrade dspytrack 'mlflow=={told}'"
+        return (
+            f"pip install --upgrade dspytrack, or have a server of MLflow {client}: {place.server('up', *_kind(place))}"
+        )
     if place.server_kind == "compose":
         return place.server("upgrade")
     own = place.server("up", *_kind(place))

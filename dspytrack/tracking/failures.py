@@ -34,8 +34,9 @@ def explained(error: Exception, config: MLflowConfig, env_file: Path = ENV_FILE)
         what = _DRIVERS.get(str(error.name))
         return UsageError(f"{what} needs {error.name}: pip install 'dspytrack[server]'") if what else None
     if any(isinstance(one, SSLError) for one in _chain(error)):
+        why = re.search(r"certificate verify failed: ([^()]+[^() ])", str(error))
         return UnreachableError(
-            f"{config.shown}: its certificate is not trusted: {_http_reason(_reason(error))}",
+            f"{config.shown}: its certificate is not trusted: {why.group(1) if why else _http_reason(_reason(error))}",
             f"if it is your own, put the path of its CA into {env_file}: MLFLOW_TRACKING_SERVER_CERT_PATH=ca.pem",
         )
     if is_forbidden(error):
