@@ -61,9 +61,13 @@ class BudgetReachedError(DspytrackError):
 
 
 class UnreachableError(DspytrackError):
-    """An LM provider, tracking server or engine does not answer."""
+    """An LM provider, tracking server or engine does not answer; `mend` is what to do, where that is known."""
 
     exit_code = 6
+
+    def __init__(self, what: str, mend: str | None = None) -> None:
+        self.what, self.mend = what, mend
+        super().__init__(what if mend is None else f"{what}; {mend}")
 
 
 class RunStop(BaseException):

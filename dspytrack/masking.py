@@ -21,6 +21,11 @@ def keep_secret(value: str) -> None:
         _told.add(value)
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable's value is a secret by the variable's name."""
+    return bool(_NAMES.search(name))
+
+
 def masked(text: str, more: Iterable[str] = ()) -> str:
     """A text with every known secret as `***`.
 

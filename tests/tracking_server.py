@@ -1,4 +1,7 @@
-"""A real `mlflow server` process that can be killed and started again, and a gate before it that plays faults."""
+"""A real `mlflow server` process that can be killed and started again, and a gate before it.
+
+The gate plays faults, and what stands before servers elsewhere: a path prefix, a bearer token, TLS.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,9 +20,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def free_port() -> int:
@@ -30,11 +41,13 @@ def free_port() -> int:
 
 @dataclass
 class TrackingServer:
-    """`mlflow server` over a folder: SQLite, artifacts through the server."""
+    """`mlflow server` over a folder: SQLite, artifacts through the server, with `password` MLflow's own logins."""
 
     folder: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    password: str | None = None
+    artifacts: Path | None = None
 
     @property
     def address(self) -> str:
@@ -45,16 +58,38 @@ class TrackingServer:
         """Start it and wait until it is healthy."""
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        command += ["--artifacts-destination", str(self.artifacts or self.folder / "artifacts")]
+        command += ["--app-name", "basic-auth"] if self.password else []
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        env = os.environ | quiet | self._logins()
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | quiet, start_new_session=True, cwd=self.folder
+                command,
+                stdout=log,
+                stderr=log,
+                env=env,
+                start_new_session=True,
+                cwd=self.folder,
             )
         until = time.monotonic() + 120
         while not self._healthy():
             assert time.monotonic() < until, (self.folder / "server.log").read_text()[-2000:]
             time.sleep(0.2)
+
+    def _logins(self) -> dict[str, str]:
+        if self.password is None:
+            return {}
+        (self.folder / "auth.ini").write_text(
+            "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
+            "auth_cache_ttl_seconds = 60\n"  # else each request takes 0.3 s for the password's hash
+            f"database_uri = sqlite:///{self.folder}/auth.db\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "auth.ini"),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-secret-of-the-tests",
+        }
 
     def _healthy(self) -> bool:
         try:
@@ -72,9 +107,11 @@ class TrackingServer:
 
 
 @contextmanager
-def tracking_server(folder: Path) -> Iterator[TrackingServer]:
-    """A running server for as long as the block lasts."""
-    server = TrackingServer(folder)
+def tracking_server(
+    folder: Path, password: str | None = None, artifacts: Path | None = None
+) -> Iterator[TrackingServer]:
+    """A running server for as long as the block lasts; with a password it has the login `admin`."""
+    server = TrackingServer(folder, password=password, artifacts=artifacts)
     server.start()
     try:
         yield server
@@ -104,21 +141,44 @@ def storm(server: TrackingServer, rng: random.Random) -> Iterator[None]:
 
 @dataclass
 class Gate:
-    """What the gate does with a request: pass it on, or play `fault` (an HTTP code, "hang"), after `delay` seconds."""
+    """What the gate does with a request: pass it on, or play `fault` (an HTTP code, "hang"), after `delay` seconds.
+
+    With a `prefix` only paths below it are there; with a `token` only who bears it enters; `version` is the
+    MLflow version that it claims; `clock` is how many seconds the gate's clock is ahead.
+    """
 
     server: TrackingServer
     address: str = ""
     fault: int | str | None = None
     delay: float = 0.0
     requests: int = 0
+    prefix: str = ""
+    token: str | None = None
+    version: str | None = None
+    clock: float = 0.0
+
+    def refusal(self, path: str, authorization: str | None) -> int | None:
+        """The HTTP code of a request that does not get through."""
+        if isinstance(self.fault, int):
+            return self.fault
+        if self.token is not None and authorization != f"Bearer {self.token}":
+            return 401
+        return None if path.startswith(f"{self.prefix}/") else 404
 
 
 @contextmanager
-def gate(server: TrackingServer) -> Iterator[Gate]:
-    """A gate before a server for as long as the block lasts."""
-    found = Gate(server)
+def gate(
+    server: TrackingServer, prefix: str = "", token: str | None = None, certificate: Path | None = None
+) -> Iterator[Gate]:
+    """A gate before a server for as long as the block lasts; with a certificate (`self_signed`) it speaks TLS."""
+    found = Gate(server, prefix=prefix, token=token)
     listener = _Listener(("127.0.0.1", 0), _handler(found))
-    found.address = f"http://127.0.0.1:{listener.server_address[1]}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
+    scheme = "https" if certificate else "http"
+    found.address = f"{scheme}://127.0.0.1:{listener.server_address[1]}{prefix}"
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     try:
         yield found
@@ -132,7 +192,7 @@ class _Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves in the middle resets its connection; anything else is the test's business."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
@@ -146,19 +206,26 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             time.sleep(gate.delay)
             if gate.fault == "hang":
                 time.sleep(60)
-            if isinstance(gate.fault, int):
-                self._answer(gate.fault, {"Content-Type": "text/plain"}, b"played fault")
+            refused = gate.refusal(self.path, self.headers.get("Authorization"))
+            if refused is not None:
+                self._answer(refused, {"Content-Type": "text/plain"}, b"played fault")
+                return
+            path = self.path.removeprefix(gate.prefix)
+            if path == "/version" and gate.version is not None:
+                self._answer(200, {"Content-Type": "text/plain"}, gate.version.encode())
                 return
             onward = http.client.HTTPConnection("127.0.0.1", gate.server.port, timeout=60)
-            onward.request(self.command, self.path, body, dict(self.headers))
+            onward.request(self.command, path, body, dict(self.headers))
             answer = onward.getresponse()
-            kept = {k: v for k, v in answer.getheaders() if k.lower() not in ("content-length", "transfer-encoding")}
+            left_out = ("content-length", "transfer-encoding", "date")
+            kept = {k: v for k, v in answer.getheaders() if k.lower() not in left_out}
             self._answer(answer.status, kept, answer.read())
 
         def _answer(self, code: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response_only(code)
             for name, value in headers.items():
                 self.send_header(name, value)
+            self.send_header("Date", formatdate(time.time() + gate.clock, usegmt=True))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -169,3 +236,28 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             """Keep the tests' output clean."""
 
     return Handler
+
+
+def self_signed(folder: Path) -> Path:
+    """A new certificate for loopback that nobody knows, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "server.pem"
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return file

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dspytrack import __version__
-from dspytrack.cli import model, optimize, runs, server
+from dspytrack.cli import doctor, model, optimize, runs, server
 from dspytrack.errors import DspytrackError, RunStop
 from dspytrack.masking import masked
 
@@ -28,6 +28,7 @@ app.command("optimize")(optimize.optimize)
 app.add_typer(runs.app, name="runs")
 app.add_typer(model.app, name="model")
 app.add_typer(server.app, name="server")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(shown: bool) -> None:

@@ -40,10 +40,15 @@ def check_port(host: str, port: int, options: str = "") -> None:
 
 def port_in_use(port: int, options: str = "") -> UsageError:
     """The error for a port that something else listens on, with one that is free."""
-    holder = _holder(port)
+    holder = holder_of(port)
     by = f" by {holder}" if holder else ""
-    other = next((near for near in range(port + 1, min(port + 50, 65536)) if _is_free(near)), port + 1)
+    other = next_free(port)
     return UsageError(f"port {port} is in use{by}; choose another: dspytrack server up {options}--port {other}")
+
+
+def next_free(port: int) -> int:
+    """The next port that nothing listens on."""
+    return next((near for near in range(port + 1, min(port + 50, 65536)) if _is_free(near)), port + 1)
 
 
 def _is_free(port: int) -> bool:
@@ -56,7 +61,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _holder(port: int) -> str | None:
+def holder_of(port: int) -> str | None:
     """The container or process that listens on a port; None where the machine does not tell."""
     container = _output("docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}")
     if container:

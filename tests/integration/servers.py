@@ -128,9 +128,11 @@ def holding(port: int) -> Iterator[int]:
     with subprocess.Popen(
         [sys.executable, "-c", f"{program}; time.sleep(300)"], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "up\n"
-        yield process.pid
-        process.kill()
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "up\n"
+            yield process.pid
+        finally:
+            process.kill()
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+"""The LMs of a config file: is the key there, does each answer. One tiny real call for each."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+from dspytrack.doctor.check import Check, Place, failed, passed, skipped
+from dspytrack.errors import ConfigError
+from dspytrack.request import LM, OptimizationRequest
+
+_SECONDS = 20.0
+_ROLES = ("lm", "teacher_lm", "prompt_lm", "reflection_lm")
+
+
+def language_models(place: Place) -> Iterator[Check]:
+    """Each LM that the config file names answers."""
+    if place.request is None:
+        yield skipped("LM", "--lm config.yaml tries the LMs of a config file, with one real call each")
+        return
+    for spec, keys in _distinct(place.request):
+        yield _tried(spec, keys)
+
+
+def _distinct(request: OptimizationRequest) -> list[tuple[LM, str]]:
+    """The LMs of a request that differ, each with the keys that name it."""
+    named = [(key, getattr(request, key)) for key in _ROLES] + [("metric.lm", request.metric.lm)]
+    found: list[tuple[LM, str]] = []
+    for key, spec in named:
+        keys = [other for other, one in named if one == spec]
+        if spec is not None and keys[0] == key:
+            found.append((spec, ", ".join(keys)))
+    return found
+
+
+def _tried(spec: LM, keys: str) -> Check:
+    from dspytrack.optimization.lm import build_lm
+
+    name, key = f"LM: {keys}", keys.partition(",")[0]
+    quick = spec.model_copy(update={"timeout": min(spec.timeout, _SECONDS), "num_retries": 0})
+    if spec.model == "local":
+        quick = quick.model_copy(update={"max_tokens": 8})
+    try:
+        lm = build_lm(quick, key=key)
+    except ConfigError as error:
+        unset = re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", error.message)
+        mend = "; ".join(f"export {one}=…" for one in unset) or f"correct `{key}` in the config file"
+        return failed(name, error.message, mend)
+    lm.cache = False
+    began = time.monotonic()
+    try:
+        lm(messages=[{"role": "user", "content": "Answer with the word ok."}])
+    except Exception as error:  # noqa: BLE001 - whatever a provider's client raises is the answer
+        return failed(name, f"{spec.model}: {_reason(error)}", _mend(spec, error))
+    return passed(name, f"{spec.model} answered in {time.monotonic() - began:.1f} s (one real call)")
+
+
+def _mend(spec: LM, error: Exception) -> str:
+    if type(error).__name__ in ("LMAuthError", "LMBillingError"):
+        variable = spec.api_key_env or f"{spec.model.partition('/')[0].upper()}_API_KEY"
+        return f"export {variable}=… with a key that the provider accepts"
+    where = f"{spec.api_base} (api_base)" if spec.api_base else "the provider"
+    return f"see that {where} can be reached from here, and knows the model"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,43 @@
+"""A database as the store of runs, asked directly: does it answer, take the login, have its driver?"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+
+from dspytrack.errors import UnreachableError, UsageError
+from dspytrack.masking import masked
+
+CONNECT_SECONDS = 4
+_REMOTE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
+
+
+def with_driver(uri: str) -> str:
+    """A PostgreSQL address with the driver's name: SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
+    if not uri.startswith("postgresql://") or (find_spec("psycopg2") is None and find_spec("psycopg") is not None):
+        return uri
+    return uri.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def check(uri: str) -> None:
+    """See that a database on the network answers: MLflow by itself would try for minutes.
+
+    Raises:
+        UsageError: for an address that is none, or a driver that is missing.
+        UnreachableError: with the database's own reason.
+    """
+    if not _REMOTE.match(uri):
+        return
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    try:
+        engine = create_engine(uri, connect_args={"connect_timeout": CONNECT_SECONDS})
+        with engine.connect():
+            pass
+        engine.dispose()
+    except (ArgumentError, ModuleNotFoundError) as error:
+        install = "; pip install 'dspytrack[server]'" if isinstance(error, ModuleNotFoundError) else ""
+        raise UsageError(f"{masked(uri)}: {masked(str(error))}{install}") from error
+    except DBAPIError as error:
+        raise UnreachableError(f"{masked(uri)} does not answer: {masked(' '.join(str(error.orig).split()))}") from error
