@@ -111,6 +111,8 @@ def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "config.yaml" in err
     assert "miprov2" in err
+    code, out, err = command("optimize", "config.yaml", "--set", "lm.model=gpt-17")
+    assert (code, out, err.count("\n")) == (2, "", 1)
     assert command("optimize", "nothing.yaml")[0] == 2
     assert command("optimise", "config.yaml")[0] == 2
     assert not (folder / ".dspytrack").exists()

@@ -119,13 +119,13 @@ def sync(
 
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
-    from dspytrack.errors import UsageError, did_you_mean
     from dspytrack.result import METRIC_NAMES
+    from dspytrack.tracking.tracker import no_metric
 
     known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)
     for name in columns:
         if documents and name not in known:
-            raise UsageError(f"--columns: no run has a metric `{name}`.{did_you_mean(name, known)}")
+            raise no_metric(name, known)
     return columns
 
 

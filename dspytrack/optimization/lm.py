@@ -236,6 +236,7 @@ def _missing(spec: LM, key: str) -> list[str]:
         return [] if any(os.environ.get(one) for one in keys) else [" or ".join(keys)]
     import litellm
 
+    litellm.suppress_debug_info = True  # it would print its list of providers to stdout
     try:
         litellm.get_llm_provider(spec.model)
     except litellm.BadRequestError as error:

@@ -6,11 +6,12 @@ import asyncio
 import math
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import NotFoundError, UsageError, did_you_mean
+from dspytrack.result import METRIC_NAMES
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
 
@@ -83,7 +84,7 @@ class MLflowTracker:
         runs = self.search(filter_string, 1_000_000)
         known = {name for run in runs for name in run.data.metrics}
         if known and metric not in known:
-            raise UsageError(f"no run has a metric `{metric}`.{did_you_mean(metric, known)}")
+            raise no_metric(metric, known)
         fit = [run for run in runs if _qualifies(run, metric, significant)]
         if not fit:
             raise NotFoundError(f"no finished run has {metric}{' and is significant' if significant else ''}")
@@ -171,6 +172,12 @@ class MLflowTracker:
             return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
 
 
+def no_metric(name: str, known: Iterable[str]) -> UsageError:
+    """The error for a metric that no run has, with the nearest name or the usual ones."""
+    near = did_you_mean(name, known) or f" Known are {', '.join(METRIC_NAMES[-8:])} and more (`runs show RUN`)."
+    return UsageError(f"no run has a metric `{name}`.{near}")
+
+
 def _check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
     """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
     for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
@@ -179,7 +186,7 @@ def _check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
         runs = client.search_runs([experiment_id], max_results=1000)
         known = {known for run in runs for known in run.data.metrics}
         if known and name not in known:
-            raise UsageError(f"no run has a metric `{name}`.{did_you_mean(name, known)}")
+            raise no_metric(name, known)
 
 
 def _active_run() -> str:
