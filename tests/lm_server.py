@@ -81,7 +81,10 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(sent) < int(self.headers["Content-Length"]):
+                return  # the client was killed while it asked
+            body = json.loads(sent)
             fault = server.next_fault()
             if fault == "hang":
                 time.sleep(30)

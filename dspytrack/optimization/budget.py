@@ -39,7 +39,8 @@ class Meter:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        self._lock = threading.Lock()  # protects the tallies, the counters and the stop
+        # protects the tallies, the counters and the stop; a signal may come while its own thread holds it
+        self._lock = threading.RLock()
         self._stopping = threading.Event()  # wakes those who wait between two tries
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Meter:
