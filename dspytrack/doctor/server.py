@@ -16,7 +16,7 @@ from dspytrack.server.engine import Engine
 from dspytrack.server.network import holder_of, is_loopback, next_free
 from dspytrack.server.settings import Settings, Wish, client_version, resolve
 from dspytrack.server.starting import is_healthy
-from dspytrack.server.store import check_store, store_uri
+from dspytrack.server.store import store_uri
 from dspytrack.tracking import database, login, probe
 from dspytrack.tracking.config import MLflowConfig
 
@@ -55,7 +55,7 @@ def _local_parts(place: Place, settings: Settings) -> Iterator[Check]:
     folder = settings.folder / ".dspytrack" / "server"
     uri = store_uri(settings, folder)
     try:
-        check_store(uri, place.env_file)
+        database.check(uri)
     except UnreachableError as error:
         at = urlparse(uri)
         mend = f"start the PostgreSQL on {at.hostname}:{at.port or 5432}, then {place.server('up')}"

@@ -34,7 +34,8 @@ from dspytrack.server.settings import (
     without_secrets,
 )
 from dspytrack.server.status import Progress, ServerStatus, Service
-from dspytrack.server.store import check_store, run_count, store_uri
+from dspytrack.server.store import run_count, store_uri
+from dspytrack.tracking import database
 
 START_SECONDS = 120
 _LOG_BYTES = 10_000_000
@@ -60,7 +61,7 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
         if settings.auth and find_spec("flask_wtf") is None:
             raise UsageError("logins need Flask-WTF: pip install 'mlflow[auth]'")
         uri = store_uri(settings, _folder(settings))
-        check_store(uri, settings.env_file)
+        database.check(uri)
         complete(settings)
         process = _spawn(settings, uri)
         try:

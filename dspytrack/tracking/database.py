@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.masking import masked
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 CONNECT_SECONDS = 4
 _REMOTE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
@@ -26,16 +32,30 @@ def check(uri: str) -> None:
         UsageError: for an address that is none, or a driver that is missing.
         UnreachableError: with the database's own reason.
     """
-    if not _REMOTE.match(uri):
-        return
+    if _REMOTE.match(uri):
+        with connection(uri):
+            pass
+
+
+@contextmanager
+def connection(uri: str) -> Iterator[Connection]:
+    """A connection to a database, given up on soon where that is on the network and silent.
+
+    Raises:
+        UsageError: for an address that is none, or a driver that is missing.
+        UnreachableError: with the database's own reason.
+    """
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
+    patience = {"connect_timeout": CONNECT_SECONDS} if _REMOTE.match(uri) else {}
     try:
-        engine = create_engine(uri, connect_args={"connect_timeout": CONNECT_SECONDS})
-        with engine.connect():
-            pass
-        engine.dispose()
+        engine = create_engine(uri, connect_args=patience)
+        try:
+            with engine.connect() as connected:
+                yield connected
+        finally:
+            engine.dispose()
     except (ArgumentError, ModuleNotFoundError) as error:
         install = "; pip install 'dspytrack[server]'" if isinstance(error, ModuleNotFoundError) else ""
         raise UsageError(f"{masked(uri)}: {masked(str(error))}{install}") from error
