@@ -14,17 +14,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.masking import looks_secret
 from dspytrack.request import OptimizationRequest
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|secret|token|password|passwd)$")
-_SECRET_KEY = re.compile(r"(?i)api_?key$|secret|passw(or)?d|authorization|credential|(^|_)token$")
-_SECRET_VALUE = re.compile(
-    r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}|://[^/\s:@]*:[^/\s@]+@"
-)
 Loc = tuple[str | int, ...]
 
 
@@ -71,6 +68,8 @@ def _parse(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         raise ConfigError(f"not valid YAML: {error.problem}", file=path, line=line) from error
+    except YAMLError as error:
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", file=path) from error
     if not isinstance(document, dict):
         raise ConfigError("expected keys and values, such as `target: {id: my-agent}`", file=path, line=1)
     return document
@@ -83,19 +82,27 @@ def _apply(document: Any, override: str) -> None:
     node = document
     *parents, last = key.split(".")
     for part in parents:
-        child: Any = node[int(part)] if isinstance(node, list) and part.isdigit() else node.get(part)
+        _check_index(node, part, key)
+        child: Any = node[int(part)] if isinstance(node, list) else node.get(part)
         if not isinstance(child, dict | list):
             child = {}
-            node[part] = child
+            node[int(part) if isinstance(node, list) else part] = child
         node = child
+    _check_index(node, last, key)
     try:
         value = YAML(typ="safe").load(text)
-    except MarkedYAMLError as error:
+    except YAMLError as error:
         raise ConfigError(f"not a YAML value: {text}", file="--set", key=key) from error
     if isinstance(node, list):
         node[int(last)] = value
     else:
         node[last] = value
+
+
+def _check_index(node: Any, part: str, key: str) -> None:
+    """A list's entries are named by number."""
+    if isinstance(node, list) and not (part.isdigit() and int(part) < len(node)):
+        raise ConfigError(f"expected a number below {len(node)} in place of `{part}`", file="--set", key=key)
 
 
 def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
@@ -110,7 +117,8 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
     no_secret = ConfigError(
         "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
     )
-    if (loc and _SECRET_KEY.search(str(loc[-1]))) or _SECRET_VALUE.search(node):
+    name = str(loc[-1]) if loc else ""
+    if looks_secret(name, node):
         raise no_secret
 
     def lookup(match: re.Match[str]) -> str:
@@ -123,7 +131,7 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
         return value
 
     filled = _VARIABLE.sub(lookup, node)
-    if _SECRET_VALUE.search(filled):
+    if looks_secret(name, filled):
         raise no_secret
     return YAML(typ="safe").load(filled) if filled != node and _VARIABLE.fullmatch(node) else str(filled)
 

@@ -11,6 +11,10 @@ from collections.abc import Iterable
 
 _NAMES = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$")
 _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)[^@\s/]*@")
+_KEYS = re.compile(r"(?i)api_?key$|secret|passw(or)?d|authorization|credential|(^|_)token$")
+_VALUES = re.compile(
+    r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}|://[^/\s:@]*:[^/\s@]+@"
+)
 _SHORTEST = 6  # a shorter value would mask words that are no secrets
 _told: set[str] = set()
 
@@ -38,3 +42,8 @@ def masked(text: str, more: Iterable[str] = ()) -> str:
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, "***")
     return _IN_ADDRESS.sub(r"\1***@", text)
+
+
+def looks_secret(key: str, value: str) -> bool:
+    """Whether a setting holds a secret, by its name (such as `api_key`, `X-Auth-Token`) or by its form."""
+    return bool(_KEYS.search(key.replace("-", "_")) or _VALUES.search(value))

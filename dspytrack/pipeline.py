@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -21,10 +22,12 @@ from dspytrack.request import OptimizationRequest
 from dspytrack.result import OptimizationResult, PerformanceMetrics
 
 if TYPE_CHECKING:
+    from dspytrack.optimization.budget import Meter
     from dspytrack.optimization.plan import Plan
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
+_ONE_AT_A_TIME = threading.Lock()  # protects what is the process's own: stdout and DSPy's cache
 Stated = PerformanceMetrics | Mapping[str, float]
 
 
@@ -43,6 +46,7 @@ class OptimizationPipeline:
         self._tracked = enable_tracking
         self._progress: Progress = progress or Quiet()
         self._runs_dir = runs_dir
+        self._meter: Meter | None = None
 
     async def run_optimization(
         self,
@@ -50,8 +54,13 @@ class OptimizationPipeline:
         baseline_metrics: Stated | None = None,
         training_data: Sequence[Mapping[str, Any]] | None = None,
     ) -> OptimizationResult:
-        """As `run`, awaited."""
-        return await asyncio.to_thread(self.run, request, baseline_metrics, training_data)
+        """As `run`, awaited; where the awaiting task is cancelled, the run ends as interrupted."""
+        try:
+            return await asyncio.to_thread(self.run, request, baseline_metrics, training_data)
+        except asyncio.CancelledError:
+            if self._meter is not None:
+                self._meter.stop("interrupted", "cancelled")
+            raise
 
     def run(
         self,
@@ -83,7 +92,9 @@ class OptimizationPipeline:
         plan = make_plan(request, training_data)
         stated = _stated(baseline_metrics)
         record = self._open(plan, stated, resume, allow_changes)
-        with record.locked(), interruptible(plan.meter), _disk_space(record):
+        self._meter = plan.meter
+        with _ONE_AT_A_TIME, record.locked(), interruptible(plan.meter), _disk_space(record):
+            seconds = record.sit_down()
             record.mend()
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
@@ -91,8 +102,8 @@ class OptimizationPipeline:
                 for note in _without_effect(request):
                     self._progress.note(note)
                 try:
-                    with response_cache(record.cache_dir) as cache:
-                        plan.meter.restore(cache.paid, record.info.get("seconds", 0.0))
+                    with response_cache(record.cache_dir, plan.meter) as cache:
+                        plan.meter.restore(cache.paid, seconds)
                         result = self._measured(plan, record, result)
                 except RunStop as stop:
                     result = cut_off(result, stop)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from dspytrack.masking import looks_secret
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -148,6 +150,17 @@ class LM(Part):
     num_retries: Annotated[int, Field(ge=0)] = 3
     price: Price | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> LM:
+        held = [self.options]
+        while held:
+            for key, value in held.pop().items():
+                if isinstance(value, dict):
+                    held.append(value)
+                elif isinstance(value, str) and looks_secret(key, value):
+                    raise ValueError(f"`{key}` in options: secrets come from the environment only; see `api_key_env`")
+        return self
 
 
 class Optimizer(Part):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dspytrack.request import OptimizationRequest
 
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
 
@@ -42,27 +47,53 @@ def optimize(
     env_file: Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")] = None,
 ) -> None:
     """Optimize a DSPy program: a tracked, honestly tested run."""
-    from dspytrack.cli.progress import watching
-    from dspytrack.cli.show_result import print_result
     from dspytrack.config_file import load_request, located
 
-    request = load_request(config, settings or ())
-    with located(config):
-        if dry_run:
-            from dspytrack.cli.show_plan import print_plan
-            from dspytrack.optimization.estimate import estimate, run_probe
-            from dspytrack.optimization.plan import make_plan
+    with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
+        request = load_request(config, settings or ())
+        with located(config):
+            if dry_run:
+                show = _planned(request, probe)
+            else:
+                show = _ended(request, no_tracking, env_file, resume, allow_changes)
+    code = show(as_json)
+    if code:
+        raise typer.Exit(code)
 
-            plan = make_plan(request)
-            probed = run_probe(plan, probe) if probe else None
-            print_plan(plan, estimate(plan, probed), probed, as_json)
-            return
-        from dspytrack.pipeline import OptimizationPipeline
-        from dspytrack.tracking.config import MLflowConfig
 
-        mlflow_config = None if no_tracking else MLflowConfig.load(env_file) if env_file else MLflowConfig.load()
-        with watching(sys.stderr) as progress:
-            pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
-            result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
-    print_result(result, as_json)
-    raise typer.Exit(EXIT_CODES[result.status])
+def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
+    """Plan a run; what shows the plan, and its exit code."""
+    from dspytrack.cli.show_plan import print_plan
+    from dspytrack.optimization.estimate import estimate, run_probe
+    from dspytrack.optimization.plan import make_plan
+
+    plan = make_plan(request)
+    probed = run_probe(plan, probe) if probe else None
+    phases = estimate(plan, probed)
+
+    def show(as_json: bool) -> int:
+        print_plan(plan, phases, probed, as_json)
+        return 0
+
+    return show
+
+
+def _ended(
+    request: OptimizationRequest, no_tracking: bool, env_file: Path | None, resume: str | None, allow_changes: bool
+) -> Callable[[bool], int]:
+    """Run to the end; what shows the result, and its exit code."""
+    from dspytrack.cli.progress import watching
+    from dspytrack.cli.show_result import print_result
+    from dspytrack.pipeline import OptimizationPipeline
+    from dspytrack.tracking.config import MLflowConfig
+
+    mlflow_config = None if no_tracking else MLflowConfig.load(env_file)
+    with watching(sys.stderr) as progress:
+        pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
+        result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
+
+    def show(as_json: bool) -> int:
+        print_result(result, as_json)
+        return EXIT_CODES[result.status]
+
+    return show

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dspytrack.tracking.config import MLflowConfig
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
+Experiment = Annotated[str | None, typer.Option("--experiment", help="Default: that of the env file.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -31,8 +32,9 @@ class Order(str, Enum):
     asc = "asc"
 
 
-def config_from(env_file: Path | None) -> MLflowConfig:
+def config_from(env_file: Path | None, experiment: str | None = None) -> MLflowConfig:
     """The MLflow settings of a command."""
     from dspytrack.tracking.config import MLflowConfig
 
-    return MLflowConfig.load(env_file)
+    config = MLflowConfig.load(env_file)
+    return config if experiment is None else config.model_copy(update={"experiment_name": experiment})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dspytrack.cli.options import EnvFile, Format, Json, Order, config_from
+from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Order, config_from
 
 app = typer.Typer(no_args_is_help=True, help="Find and look at runs.")
 _DEFAULT = "improvement_percentage,statistical_significance,optimized_success_rate"
@@ -26,6 +26,7 @@ def search(
     form: Annotated[Format, typer.Option("--format")] = Format.table,
     as_json: Json = False,
     local: Annotated[bool, typer.Option("--local", help="The records in this folder; no server is asked.")] = False,
+    experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """List runs, newest first."""
@@ -42,7 +43,7 @@ def search(
     else:
         from dspytrack.tracking.tracker import MLflowTracker
 
-        found = MLflowTracker(config_from(env_file)).search(filter_string, max_results, order_by)
+        found = MLflowTracker(config_from(env_file, experiment)).search(filter_string, max_results, order_by)
         documents = [of_run(run) for run in found]
     print_runs(documents, _known(_names(columns), documents), Format.json if as_json else form)
 
@@ -55,6 +56,7 @@ def best(
     significant: Annotated[bool, typer.Option("--significant", help="Only runs with p < 0.05.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
     as_json: Json = False,
+    experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """The best finished run by a metric."""
@@ -67,7 +69,7 @@ def best(
     if form not in known:
         raise UsageError(f"--format: expected {', '.join(known)}, not {form}.{did_you_mean(form, known)}")
     wanted = order.value if order else None
-    run = MLflowTracker(config_from(env_file)).best(metric, wanted, filter_string, significant)
+    run = MLflowTracker(config_from(env_file, experiment)).best(metric, wanted, filter_string, significant)
     if as_json or form == "json":
         typer.echo(json.dumps(of_run(run), indent=2, allow_nan=False))
     elif form == "id":

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.result import Comparison, OptimizationResult
@@ -34,14 +35,14 @@ def result_document(result: OptimizationResult) -> dict[str, Any]:
 def print_result(result: OptimizationResult, as_json: bool) -> None:
     """Show how a run ended and what to type next."""
     if as_json:
-        typer.echo(json.dumps(result_document(result), indent=2))
+        typer.echo(json.dumps(result_document(result), indent=2, allow_nan=False))
         return
     console = Console(highlight=False)
     if result.comparison is not None:
         console.print(_comparison_table(result.comparison))
     word = result.verdict or result.status
     colour = _COLOURS.get(word, "yellow")
-    console.print(f"[bold {colour}]{word}[/]: {result.reason}")
+    console.print(f"[bold {colour}]{word}[/]: {escape(result.reason)}")
     c = result.comparison
     if c is not None and c.improvement_percentage is not None:
         known = c.interval_low is not None
@@ -49,7 +50,7 @@ def print_result(result: OptimizationResult, as_json: bool) -> None:
         console.print(f"improvement {c.improvement_percentage:+.1%}{interval}")
     console.print(_cost_line(result))
     for name, why in result.unknown.items():
-        console.print(f"{name} is unknown: {why}")
+        console.print(f"{name} is unknown: {why}", markup=False)
     _print_next(console, result)
 
 
@@ -75,9 +76,9 @@ def _cost_line(result: OptimizationResult) -> str:
 
 
 def _print_next(console: Console, result: OptimizationResult) -> None:
-    console.print(f"record {result.record}")
+    console.print(f"record {result.record}", markup=False, soft_wrap=True)
     if result.mlflow_run_id:
-        console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}", soft_wrap=True)
+        console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}", markup=False, soft_wrap=True)
         console.print(f"next: dspytrack runs show {result.mlflow_run_id}")
         console.print(f"      dspytrack model pull {result.mlflow_run_id} -o model/")
     elif result.tracking_error:

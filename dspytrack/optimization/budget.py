@@ -32,6 +32,7 @@ class Meter:
     roles: dict[str, Tally] = field(default_factory=dict)
     reserve: Tally = field(default_factory=Tally)
     reserve_seconds: float = 0.0
+    phase: int = 0
     _stop: RunStop | None = None
     _failures_in_a_row: int = 0
     _in_flight: int = 0
@@ -59,7 +60,7 @@ class Meter:
             for bill in paid:
                 self.roles.setdefault(bill.role, Tally()).add(bill)
 
-    def set_aside(self, rows: Iterable[Row], seconds: float, window: int) -> None:
+    def set_aside(self, rows: Iterable[Row], seconds: float, window: int, repeats: int = 1) -> None:
         """Keep for the final evaluation what it will need, going by the baseline and by the dearest candidate so far.
 
         Demos and longer instructions make each call of the result dearer than one of the baseline: tokens, cost and
@@ -68,15 +69,15 @@ class Meter:
         Args:
             rows: of the baseline: the result will make as many calls.
             seconds: that the baseline took.
+            repeats: times each example is run.
             window: task calls that make a mean: no more than one candidate is scored with.
         """
         kept = Tally()
         for row in rows:
-            kept.calls += row.lm_calls
-            kept.prompt_tokens += 2 * (row.prompt_tokens or 0)
-            kept.completion_tokens += 2 * (row.completion_tokens or 0)
-            if kept.femto_usd is not None:
-                kept.femto_usd += 2 * to_femto(row.cost_usd or 0.0)
+            kept.calls += repeats * row.lm_calls
+            kept.prompt_tokens += 2 * repeats * (row.prompt_tokens or 0)
+            kept.completion_tokens += 2 * repeats * (row.completion_tokens or 0)
+            kept.femto_usd += 2 * repeats * to_femto(row.cost_usd or 0.0)
         with self._lock:
             self.reserve, self.reserve_seconds = kept, 2 * seconds
             self._recent = deque(maxlen=max(1, window))
@@ -99,8 +100,7 @@ class Meter:
         if prompt + completion > self.reserve.tokens:
             self.reserve.prompt_tokens, self.reserve.completion_tokens = prompt, completion
         cost = to_femto(calls * sum(one.cost_usd or 0.0 for one in recent))
-        if self.reserve.femto_usd is not None and cost > self.reserve.femto_usd:
-            self.reserve.femto_usd = cost
+        self.reserve.femto_usd = max(self.reserve.femto_usd, cost)
 
     @property
     def total(self) -> Tally:
@@ -117,8 +117,8 @@ class Meter:
             total.retried += one.retried
             total.prompt_tokens += one.prompt_tokens
             total.completion_tokens += one.completion_tokens
-            known = total.femto_usd is not None and one.femto_usd is not None
-            total.femto_usd = total.femto_usd + one.femto_usd if known else None  # type: ignore[operator]
+            total.femto_usd += one.femto_usd
+            total.unpriced += one.unpriced
         return total
 
     def admit(self) -> None:
@@ -135,14 +135,19 @@ class Meter:
             self._check()
             self._in_flight += 1
 
-    def check(self) -> None:
+    def check(self, phase: int | None = None) -> None:
         """Go on, or end the run.
+
+        Args:
+            phase: the meter's `phase` when the work began that asks: what an ended search left behind asks in vain.
 
         Raises:
             RunStop: where the run is to end.
         """
         with self._lock:
             self._check()
+            if phase is not None and phase != self.phase:
+                raise RunStop("budget", "the search is over")
 
     def _check(self) -> None:
         if self._stop is not None:
@@ -160,7 +165,7 @@ class Meter:
         limits: tuple[tuple[str, float | None, float, float], ...] = (
             ("max_lm_calls", caps.max_lm_calls, used.calls + self._in_flight, kept.calls),
             ("max_tokens", caps.max_tokens, used.tokens, kept.tokens),
-            ("max_cost_usd", caps.max_cost_usd, used.cost_usd or 0.0, kept.cost_usd or 0.0),
+            ("max_cost_usd", caps.max_cost_usd, used.known_usd, kept.known_usd),
             ("max_optimization_time", caps.max_optimization_time, self.seconds, self.reserve_seconds),
         )
         for name, cap, spent, set_aside in limits:
@@ -169,11 +174,13 @@ class Meter:
                 return f"{name} {cap:g} reached (used {spent:g}{part})"
         return None
 
-    def billed(self, bill: Bill) -> None:
-        """Count a response that was paid for."""
+    def billed(self, bill: Bill, admitted: bool = True) -> None:
+        """Count a response that was paid for; `admitted` where its call counts as one in flight."""
         with self._lock:
-            self._in_flight -= 1
+            self._in_flight -= admitted
             self._failures_in_a_row = 0
+            if self.caps.max_cost_usd is not None and bill.cost_usd is None and self._stop is None:
+                self._end("budget", f"a call of the {bill.role} LM has no known cost, so max_cost_usd cannot be kept")
             self.roles.setdefault(bill.role, Tally()).add(bill)
             if bill.role == "task":
                 self._learn(bill)
@@ -233,6 +240,7 @@ class Meter:
                 self._stop = None
                 self._stopping.clear()
             self.reserve, self.reserve_seconds = Tally(), 0.0
+            self.phase += 1
 
     @property
     def stopped(self) -> RunStop | None:

@@ -26,11 +26,20 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Item:
-    """One example: its fields, its id (a hash of the fields) and where it was written."""
+    """One example: its fields, its id (a hash of the fields), where it was written, and a hash of its inputs alone.
+
+    Examples with the same inputs are one to a program: they stay in one part.
+    """
 
     example_id: str
     fields: dict[str, Any]
     place: str
+    asked: str = ""
+
+    @property
+    def group(self) -> str:
+        """What may not sit in two parts."""
+        return self.asked or self.example_id
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
         parts = {name: _read(base_dir / file, f"dataset.{name}") if file else [] for name, file in files.items()}
         for items in parts.values():
             _check_columns(items, spec)
+        parts = {name: _with_inputs(items, spec.inputs) for name, items in parts.items()}
     else:
         items = (
             _read(base_dir / str(spec.path), "dataset.path")
@@ -71,7 +81,7 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
         if len(items) < 2:
             raise ConfigError(f"needs 2 or more examples, found {len(items)}", file=spec.path, key="dataset.path")
         _check_columns(items, spec)
-        parts = split(items, spec.split, seed, spec.stratify)
+        parts = split(_with_inputs(items, spec.inputs), spec.split, seed, spec.stratify)
     _check_sealed(parts)
     for name in ("train", "test"):
         if not parts[name]:
@@ -82,14 +92,15 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
 
 
 def split(items: list[Item], shares: Split, seed: int, stratify: str | None = None) -> dict[str, list[Item]]:
-    """Part examples by shares: seeded, independent of their order in the file, identical ones kept together.
+    """Part examples by shares: seeded, independent of their order in the file, those with the same inputs together.
 
     With `stratify`, each value of that field is parted by the same shares (largest remainders).
     """
     groups: dict[str, dict[str, list[Item]]] = defaultdict(dict)
+    strata: dict[str, str] = {}
     for item in sorted(items, key=lambda one: one.example_id):
-        stratum = str(item.fields.get(stratify)) if stratify else ""
-        groups[stratum].setdefault(item.example_id, []).append(item)
+        stratum = strata.setdefault(item.group, str(item.fields.get(stratify)) if stratify else "")
+        groups[stratum].setdefault(item.group, []).append(item)
     parts: dict[str, list[Item]] = {name: [] for name in PARTS}
     carry = dict.fromkeys(PARTS, 0.0)
     for stratum in sorted(groups):
@@ -148,7 +159,7 @@ def _read(path: Path, key: str) -> list[Item]:
 
 def _read_jsonl(path: Path) -> list[Item]:
     items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -203,8 +214,16 @@ def _object(row: Any, path: Path, number: int) -> Item:
 
 
 def _item(fields: dict[str, Any], place: str) -> Item:
+    return Item(_hash(fields), fields, place)
+
+
+def _hash(fields: Mapping[str, Any]) -> str:
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
-    return Item(hashlib.sha256(text.encode()).hexdigest()[:16], fields, place)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _with_inputs(items: list[Item], inputs: Sequence[str]) -> list[Item]:
+    return [replace(item, asked=_hash({name: item.fields[name] for name in inputs})) for item in items]
 
 
 def _check_columns(items: list[Item], spec: Dataset) -> None:
@@ -223,10 +242,10 @@ def _check_sealed(parts: Mapping[str, list[Item]]) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for name in PARTS:
         for item in parts[name]:
-            part, place = seen.setdefault(item.example_id, (name, item.place))
+            part, place = seen.setdefault(item.group, (name, item.place))
             if part != name:
                 raise ConfigError(
-                    f"the same example is in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
+                    f"the same inputs are in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
                 )
 
 

@@ -6,6 +6,7 @@ A failed call or metric is missing data with its error, never a score. One of th
 from __future__ import annotations
 
 import contextvars
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ def evaluate(
         inputs: names of the input fields.
         metric: scores one prediction.
         num_threads: calls at once.
-        repeats: times each example is run; score, latency and cost are means over them.
+        repeats: times each example is run; score, latency, cost, tokens and calls are means over them.
         namespace: keeps the responses apart, so that these calls are really made.
         on_row: told of each row as it comes, in any order, from one thread at a time.
 
@@ -95,9 +96,9 @@ def _repeated(
             "score": _mean([row.score for row in rows]),
             "latency_ms": _mean([row.latency_ms for row in rows]),
             "cost_usd": _mean([row.cost_usd for row in rows]),
-            "prompt_tokens": sum(row.prompt_tokens or 0 for row in rows),
-            "completion_tokens": sum(row.completion_tokens or 0 for row in rows),
-            "lm_calls": sum(row.lm_calls for row in rows),
+            "prompt_tokens": round(sum(row.prompt_tokens or 0 for row in rows) / repeats),
+            "completion_tokens": round(sum(row.completion_tokens or 0 for row in rows) / repeats),
+            "lm_calls": math.ceil(sum(row.lm_calls for row in rows) / repeats),
         }
     )
 

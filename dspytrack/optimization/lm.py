@@ -53,6 +53,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
     meter: Meter
     price: Price | None = None
     embedded: bool = False
+    place: str = ""
     retries: int = 0
 
     @property
@@ -98,7 +99,10 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
                 self.meter.check()
                 await asyncio.sleep(min(0.2, seconds))
 
-        return await self._tried(AsyncRetrying, wait, lambda: self._aonce(prompt, kwargs))
+        async def once() -> Any:  # a lambda is not awaited
+            return await self._aonce(prompt, kwargs)
+
+        return await self._tried(AsyncRetrying, wait, once)
 
     def _tried(self, kind: Any, sleep: Any, once: Any) -> Any:
         """Try again where a failure may pass: after what the provider asks for, else backed off with jitter."""
@@ -143,8 +147,8 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
     @contextmanager
     def _call(self, waits: bool = True) -> Iterator[Call]:
         """One call on its way; however it ends, those who wait for its request go on."""
-        self.meter.check()
-        call = Call(self.role, self.meter, self.price, self.embedded, waits)
+        self.meter.check(dspy.settings.get("dspytrack_phase"))
+        call = Call(self.role, self.meter, self.price, self.embedded, self.place, waits)
         token = current_call.set(call)
         try:
             yield call
@@ -210,7 +214,7 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     except (ValueError, TypeError, dspy.utils.exceptions.LMError) as error:
         raise ConfigError(str(error), key=f"{key}.model") from error
     lm.role, lm.meter, lm.price, lm.embedded = role, meter or Meter(), spec.price, spec.model == "local"
-    lm.retries = spec.num_retries
+    lm.retries, lm.place = spec.num_retries, str(spec.path or "") if lm.embedded else str(options.get("api_base") or "")
     return lm
 
 
@@ -260,6 +264,7 @@ def metered(lm: dspy.LM, meter: Meter, key: str) -> MeteredLM:
     copy = lm.copy()
     copy.__class__ = MeteredLM
     copy.role, copy.meter, copy.retries, copy.num_retries, copy.cache = "task", meter, lm.num_retries, 0, True
+    copy.place = str(lm.kwargs.get("api_base") or "")
     found: MeteredLM = copy
     return found
 

@@ -7,6 +7,7 @@ A metric is written `(example, prediction)`, or with DSPy's longer forms (`trace
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -131,6 +132,13 @@ def _positional(function: MetricFunction, keywords: set[str]) -> int:
 
 
 def _as_score(found: Any, name: str) -> Score:
+    score = _read_score(found, name)
+    if not math.isfinite(score.value):
+        raise ValueError(f"the metric {name} returned {score.value}; expected a finite number")
+    return score
+
+
+def _read_score(found: Any, name: str) -> Score:
     if isinstance(found, bool | int | float):
         return Score(float(found))
     if isinstance(found, dict) and "score" in found:
@@ -145,11 +153,18 @@ def _as_score(found: Any, name: str) -> Score:
 
 
 def _words(value: Any) -> list[str]:
-    return re.findall(r"\w+", str(value).casefold())
+    text = str(value).casefold()
+    return re.findall(r"\w+", text) or text.split()
+
+
+def _plain(value: Any) -> str:
+    """A text without case, outer punctuation of prose and extra white space: `C++` and `-5` stay what they are."""
+    text = " ".join(str(value).casefold().split())
+    return text.strip(" .!?,;:\"'`") or text
 
 
 def _exact(expected: Any, found: Any, _: float) -> float:
-    return float(found is not None and _words(expected) == _words(found) and bool(_words(found)))
+    return float(found is not None and bool(_plain(found)) and _plain(expected) == _plain(found))
 
 
 def _contains(expected: Any, found: Any, _: float) -> float:

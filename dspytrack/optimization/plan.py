@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dspy
@@ -17,8 +19,9 @@ from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, build, prepare
 from dspytrack.optimization.program import build_program, output_fields
+from dspytrack.optimization.responses import response_cache
 from dspytrack.optimization.search_calls import Sizes
-from dspytrack.request import OptimizationRequest
+from dspytrack.request import LM, OptimizationRequest
 
 ROLES = ("task", "teacher", "prompt", "reflection")
 
@@ -82,7 +85,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
-    judge = build_lm(request.metric.lm, role="judge", meter=meter, key="metric.lm") if request.metric.lm else None
+    judge = _built(request, request.metric.lm, "judge", meter, "metric.lm") if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
     if request.program.import_ is None:
         check_field(request.metric, output_fields(program), set(parts.train[0].fields))
@@ -90,11 +93,14 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     many = len(request.optimizer) > 1
     keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
     prepared = [prepare(one, sizes, key) for one, key in zip(request.optimizer, keys, strict=True)]
-    _check_caps(request, lms, len(parts.test) * request.evaluation.repeats * sizes.predictors)
+    _check_call_cap(request, len(parts.test) * request.evaluation.repeats * sizes.predictors)
+    if request.constraints.max_cost_usd is not None:
+        _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
-    if request.metric.name != "llm_judge":
-        _try_metric(metric, program, parts.train[0], request)
-    _try_program(program, parts.train[0], request, adapter)
+    with _no_calls(request, adapter) as closed:
+        if request.metric.name != "llm_judge":
+            _try_metric(metric, program, parts.train[0], request)
+        _try_program(program, parts.train[0], request, closed)
     plan = Plan(request, program, parts, metric, lms, meter, adapter, prepared)
     with redirect_stdout(StringIO()):  # some say on stdout what they are going to do
         for one, key in zip(prepared, keys, strict=True):
@@ -103,12 +109,19 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
 
 
 def _build_lms(request: OptimizationRequest, meter: Meter) -> dict[str, MeteredLM]:
-    task = build_lm(request.lm, role="task", meter=meter)
+    task = _built(request, request.lm, "task", meter, "lm")
     lms = {"task": task}
     for role in ROLES[1:]:
         spec = getattr(request, f"{role}_lm")
-        lms[role] = task.as_role(role) if spec is None else build_lm(spec, role=role, meter=meter, key=f"{role}_lm")
+        lms[role] = task.as_role(role) if spec is None else _built(request, spec, role, meter, f"{role}_lm")
     return lms
+
+
+def _built(request: OptimizationRequest, spec: LM, role: str, meter: Meter, key: str) -> MeteredLM:
+    """An LM of the request; a model file's relative path starts beside the config file."""
+    if spec.path is not None:
+        spec = spec.model_copy(update={"path": str(request.base_dir / spec.path)})
+    return build_lm(spec, role=role, meter=meter, key=key)
 
 
 def _meter_own_lms(program: dspy.Module, meter: Meter) -> None:
@@ -118,24 +131,30 @@ def _meter_own_lms(program: dspy.Module, meter: Meter) -> None:
             predictor.lm = metered(predictor.lm, meter, "program.import")
 
 
-def _check_caps(request: OptimizationRequest, lms: Mapping[str, MeteredLM], evaluation_calls: int) -> None:
-    """A cap must leave room for baseline and final evaluation, and money can only be capped where prices are known."""
-    caps = request.constraints
-    if caps.max_lm_calls is not None and caps.max_lm_calls < 2 * evaluation_calls:
+def _check_call_cap(request: OptimizationRequest, evaluation_calls: int) -> None:
+    """A cap must leave room for baseline and final evaluation."""
+    cap = request.constraints.max_lm_calls
+    if cap is not None and cap < 2 * evaluation_calls:
         raise ConfigError(
-            f"{caps.max_lm_calls} calls do not suffice for the baseline and the final evaluation, which take "
+            f"{cap} calls do not suffice for the baseline and the final evaluation, which take "
             f"{evaluation_calls} each; give {2 * evaluation_calls} or more",
             key="constraints.max_lm_calls",
         )
-    if caps.max_cost_usd is None:
-        return
-    for role, lm in lms.items():
+
+
+def _check_prices(
+    request: OptimizationRequest, program: dspy.Module, lms: Mapping[str, MeteredLM], judge: MeteredLM | None
+) -> None:
+    """Money can only be capped where prices are known."""
+    used = [("lm" if getattr(request, f"{role}_lm", None) is None else f"{role}_lm", lm) for role, lm in lms.items()]
+    used += [("metric.lm", judge)] if judge is not None else []
+    used += [("program.import", one.lm) for one in program.predictors() if one.lm is not None]
+    for key, lm in used:
         if not lm.price_known:
-            key = "lm" if getattr(request, f"{role}_lm", None) is None else f"{role}_lm"
             raise ConfigError(
                 f"max_cost_usd needs the price of `{lm.model}`, which is not known; "
                 "give price: {input_per_million: …, output_per_million: …}",
-                key=f"{key}.price",
+                key=key if key == "program.import" else f"{key}.price",
             )
 
 
@@ -148,28 +167,43 @@ def _check_inputs(request: OptimizationRequest, program: dspy.Module) -> None:
             raise ConfigError(f"the signature's input `{name}` is not among them", key="dataset.inputs")
 
 
+@contextmanager
+def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Iterator[MeteredLM]:
+    """An LM that ends what asks it, as does every other LM inside: a check gets as far as its first call."""
+    closed = Meter()
+    closed.stop("preflight", "no call is made while a run is being checked")
+    probe = _built(request, request.lm, "task", closed, "lm")
+    with (
+        TemporaryDirectory() as folder,
+        response_cache(Path(folder), closed),
+        dspy.context(lm=probe, adapter=adapter),
+    ):
+        yield probe
+
+
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
-    """The metric must work on the first example with the right answer as its prediction."""
+    """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
     example = to_examples([item], request.dataset.inputs)[0]
     blank = dict.fromkeys(output_fields(program), "")
     prediction = dspy.Prediction(**(blank | item.fields))
     try:
         metric.score(example, prediction)
+    except RunStop:
+        return
     except Exception as error:
         key = "metric.import" if request.metric.import_ else "metric"
         where = f"raises on the first example ({item.place}) given its own labels"
         raise ConfigError(f"`{metric.name}` {where}: {type(error).__name__}: {error}", key=key) from error
 
 
-def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest, adapter: dspy.Adapter | None) -> None:
+def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest, closed: MeteredLM) -> None:
     """The program must get as far as its first LM call on the first example."""
-    closed = Meter()
-    closed.stop("preflight", "no call is made while a run is being checked")
-    probe = build_lm(request.lm, meter=closed)
     example = to_examples([item], request.dataset.inputs)[0]
+    copy = program.deepcopy()
+    for predictor in copy.predictors():
+        predictor.lm = closed if predictor.lm is not None else None
     try:
-        with dspy.context(lm=probe, adapter=adapter):
-            program.deepcopy()(**example.inputs())
+        copy(**example.inputs())
     except RunStop:
         return
     except Exception as error:

@@ -148,8 +148,19 @@ class Record:
         path = self.folder / name
         if not path.is_file():
             return []
-        text = path.read_text(encoding="utf-8")
-        return text[: text.rfind("\n") + 1].splitlines()
+        data = path.read_bytes()  # a line may be torn inside a character, and hold other line ends than this one
+        return [line.decode("utf-8") for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
+
+    def sit_down(self) -> float:
+        """Begin a sitting; the seconds that earlier ones took, up to the last thing that a killed one wrote."""
+        info = self.info
+        before = float(info.get("seconds", 0.0))
+        last = info.get("sitting")
+        if last is not None:
+            before = max(before, last["seconds_before"] + self.last_written - last["began_at"])
+        number = (last["number"] if last else 0) + 1
+        self.note(sitting={"number": number, "began_at": now(), "seconds_before": before})
+        return before
 
     def mend(self) -> None:
         """Make a record whose process was killed fit to go on: torn last lines go, rows that failed are run again.

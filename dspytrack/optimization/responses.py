@@ -26,42 +26,46 @@ from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.usage import Bill, Tally
 from dspytrack.request import Price
 
+OWN = "own"
 _FREE_DISK = "free some space and resume the run"
 
 
 @dataclass
 class Call:
-    """One LM call on its way: who asks, and whether a request of it is under way."""
+    """One LM call on its way: who asks, which server (`place`), and whether a request of it is under way."""
 
     role: str
     meter: Meter
     price: Price | None
     free: bool
+    place: str = ""
     waits: bool = True
     started: float | None = None
     keys: list[str] = field(default_factory=list)
 
 
 current_call: ContextVar[Call | None] = ContextVar("dspytrack_call", default=None)
-_tally: ContextVar[Tally | None] = ContextVar("dspytrack_tally", default=None)
-_namespace: ContextVar[str] = ContextVar("dspytrack_namespace", default="")
 
 
 @contextmanager
 def tallied(namespace: str = "") -> Iterator[Tally]:
-    """Count the calls made inside; a namespace keeps them apart from all other responses of the run."""
+    """Count the calls made inside; a namespace keeps them apart from all other responses of the run.
+
+    Both stand in DSPy's own settings, which its threads (dspy.Parallel) take along.
+    """
     tally = Tally()
-    tokens = _tally.set(tally), _namespace.set(namespace)
-    try:
+    with dspy.context(dspytrack_tally=tally, dspytrack_namespace=namespace):
         yield tally
-    finally:
-        _tally.reset(tokens[0])
-        _namespace.reset(tokens[1])
+
+
+def _own_tally() -> Tally | None:
+    found: Tally | None = dspy.settings.get("dspytrack_tally")
+    return found
 
 
 def count_failure() -> None:
     """Count a failed call where the calls are being tallied."""
-    tally = _tally.get()
+    tally = _own_tally()
     if tally is not None:
         tally.failed += 1
 
@@ -75,10 +79,14 @@ class InFlight(Exception):
 
 
 class RunCache(Cache):  # type: ignore[misc]
-    """A run's responses by request. Stored as {"response": …, "bill": …}."""
+    """A run's responses by request. Stored as {"response": …, "bill": …}.
 
-    def __init__(self, folder: Path) -> None:
+    An LM that the run did not build, such as one that a program opens by itself, is billed to the role "own".
+    """
+
+    def __init__(self, folder: Path, meter: Meter | None = None) -> None:
         _mend(folder)
+        self._meter = meter or Meter()
         super().__init__(
             enable_disk_cache=True,
             enable_memory_cache=True,
@@ -104,8 +112,11 @@ class RunCache(Cache):  # type: ignore[misc]
         return list(self._to_replay.values())
 
     def cache_key(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> str:
-        """The request's hash within the current namespace."""
-        return _namespace.get() + str(super().cache_key(request, ignored_args_for_cache_key))
+        """The request's hash within the current namespace, at the server that is asked."""
+        call = current_call.get()
+        place = f"{call.place}:" if call is not None and call.place else ""
+        namespace = dspy.settings.get("dspytrack_namespace") or ""
+        return f"{namespace}{place}{super().cache_key(request, ignored_args_for_cache_key)}"
 
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
         """A response the run has, waiting for one in flight; on a miss the call is admitted or the run ends."""
@@ -113,11 +124,13 @@ class RunCache(Cache):  # type: ignore[misc]
         key = self.cache_key(request, ignored_args_for_cache_key)
         while True:
             found = self._response(key)
-            if call is None:
-                return found
             if found is not None:
-                self._count_hit(key, call)
+                self._count_hit(key, call or Call(OWN, self._meter, None, False))
                 return found
+            if call is None:
+                self._meter.admit()
+                self._meter.abandoned()  # whether it comes home is not known here
+                return None
             flight = self._take_off(key, call)
             if flight is None:
                 found = self._response(key, on_disk=False)  # another call may have landed since the first look
@@ -152,17 +165,17 @@ class RunCache(Cache):  # type: ignore[misc]
 
     def _count_hit(self, key: str, call: Call) -> None:
         """The first use of a response from an earlier sitting counts as it did then; any other is a cached call."""
-        tally = _tally.get()
+        tally = _own_tally()
         with self._flights_lock:
             bill = self._to_replay.pop(key, None)
+            if tally is not None and bill is not None:
+                tally.replay(bill)
+            elif tally is not None:
+                tally.cached += 1
         if bill is not None:
             call.meter.seen(bill)
-            if tally is not None:
-                tally.replay(bill)
-            return
-        call.meter.cached(call.role)
-        if tally is not None:
-            tally.cached += 1
+        else:
+            call.meter.cached(call.role)
 
     def _take_off(self, key: str, call: Call) -> threading.Event | None:
         """None where this call is the one to ask, else the event to wait for."""
@@ -193,20 +206,22 @@ class RunCache(Cache):  # type: ignore[misc]
             RunStop: where it cannot be kept: a response that is not on disk is not used.
         """
         call = current_call.get()
-        asked = call is not None and call.started is not None
-        bill = _bill(value, call) if call is not None and asked else None
+        asked = call is None or call.started is not None
+        bill = _bill(value, call) if asked else None
         key = self.cache_key(request, ignored_args_for_cache_key)
         self._keep(key, {"response": value, "bill": dict(vars(bill)) if bill else None}, call)
         with self._lock:
             self.memory_cache[key] = value
             self._kept_keys.add(key)
-        if call is None or bill is None:
+        if bill is None:
             return
-        call.started = None
-        call.meter.billed(bill)
-        tally = _tally.get()
+        if call is not None:
+            call.started = None
+        (call.meter if call is not None else self._meter).billed(bill, admitted=call is not None)
+        tally = _own_tally()
         if tally is not None:
-            tally.add(bill)
+            with self._flights_lock:
+                tally.add(bill)
 
     def _keep(self, key: str, stored: dict[str, Any], call: Call | None) -> None:
         try:
@@ -221,10 +236,15 @@ class RunCache(Cache):  # type: ignore[misc]
 
 
 @contextmanager
-def response_cache(folder: Path) -> Iterator[RunCache]:
-    """Let every DSPy call inside find and keep its responses in a run's own folder."""
+def response_cache(folder: Path, meter: Meter | None = None) -> Iterator[RunCache]:
+    """Let every DSPy call inside find and keep its responses in a run's own folder.
+
+    Args:
+        folder: of the run.
+        meter: what calls of LMs that the run did not build are counted and capped by.
+    """
     before = dspy.cache
-    cache = RunCache(folder)
+    cache = RunCache(folder, meter)
     dspy.cache = cache
     try:
         yield cache
@@ -247,19 +267,21 @@ def _mend(folder: Path) -> None:
             file.rename(file.with_name(f"broken-{file.name}"))
 
 
-def _bill(value: Any, call: Call) -> Bill:
+def _bill(value: Any, call: Call | None) -> Bill:
     """What a response took, by the run's own price where one is given."""
-    seconds = None if call.started is None else time.perf_counter() - call.started
+    seconds = None if call is None or call.started is None else time.perf_counter() - call.started
     if isinstance(value, dict):
         usage, cost = value.get("usage") or {}, value.get("cost")
     else:
         usage = dict(getattr(value, "usage", None) or {})
         cost = (getattr(value, "_hidden_params", None) or {}).get("response_cost")
     prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    if call.free:
+    if call is not None and call.free:
         cost = 0.0
-    elif call.price is not None:
+    elif call is not None and call.price is not None:
         known = "prompt_tokens" in usage and "completion_tokens" in usage
         spent = (prompt * call.price.input_per_million + completion * call.price.output_per_million) / 1e6
         cost = spent if known else None
-    return Bill(call.role, prompt, completion, None if cost is None else float(cost), seconds)
+    return Bill(
+        call.role if call is not None else OWN, prompt, completion, None if cost is None else float(cost), seconds
+    )

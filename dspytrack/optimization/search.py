@@ -70,7 +70,10 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
             program, size, unwatched = self._open.pop(call_id, (None, 0, nullcontext()))
         unwatched.__exit__(None, None, None)
         if exception is None and outputs is not None and program is not None:
-            self.scored(program, round(float(outputs.score) / 100, 6), size)
+            # DSPy scores a failed example 0 and leaves its prediction empty: it is missing data here
+            known = [float(score) for _, made, score in outputs.results if not _is_empty(made)]
+            if known:
+                self.scored(program, round(sum(known) / len(known), 6), size)
 
     def scored(self, program: dspy.Module, score: float, examples: int) -> None:
         """Record one candidate; only what was scored on all examples may be the best so far.
@@ -90,6 +93,10 @@ class CandidateWatch(BaseCallback):  # type: ignore[misc]
         self._on_candidate(Candidate(step=step, optimizer=self.optimizer, score=score, examples=examples, whole=whole))
 
 
+def _is_empty(prediction: Any) -> bool:
+    return isinstance(prediction, dspy.Prediction) and not prediction.keys()
+
+
 def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     """Run every optimizer of the plan; of several results the best by validation score is taken.
 
@@ -100,10 +107,15 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     """
     watch = CandidateWatch(on_candidate)
     results: list[Found] = []
+    with logged(log_file):  # around the threads, not in them: one that is left behind must not keep stdout
+        return _search(plan, watch, results)
+
+
+def _search(plan: Plan, watch: CandidateWatch, results: list[Found]) -> Found:
     try:
         for one in plan.optimizers:
             watch.begin(one.name, plan.scored_on(one))
-            results.append(in_thread(lambda one=one: _run_one(plan, one, watch, log_file), plan.meter))  # type: ignore[misc]
+            results.append(in_thread(lambda one=one: _run_one(plan, one, watch), plan.meter))  # type: ignore[misc]
         return in_thread(lambda: _choose(plan, results), plan.meter)
     except RunStop as stop:
         if stop.reason != "budget":
@@ -120,9 +132,9 @@ def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: 
     return Found(plan.program, None, stop)
 
 
-def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch, log_file: Path) -> Found:
+def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Found:
     context = {"callbacks": [watch], "max_errors": NO_LIMIT, "lm": plan.lms["task"], "adapter": plan.adapter}
-    with logged(log_file), dspy.context(**context):
+    with dspy.context(**context, dspytrack_phase=plan.meter.phase):
         program = optimizers.run(one, plan.program, plan.supplies())
     if not one.row.evaluates:
         for candidate, score in optimizers.scored_candidates(program):

@@ -70,6 +70,8 @@ class Sitting:
         try:
             with logged(record.log_file):
                 in_thread(self._evaluation(side, program, set(done), keep), plan.meter)
+            if plan.meter.stopped is not None:  # the last calls may be those that ended it
+                raise plan.meter.stopped
         except RunStop as stop:
             if stop.reason != "budget":
                 raise
@@ -104,7 +106,7 @@ class Sitting:
         seconds = self._record.info.get("baseline_seconds", plan.meter.seconds)
         self._record.note(baseline_seconds=seconds)
         window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
-        plan.meter.set_aside(baseline, seconds, window)
+        plan.meter.set_aside(baseline, seconds, window, plan.request.evaluation.repeats)
 
     def _search(self) -> Found:
         self._progress.phase("optimization", None)

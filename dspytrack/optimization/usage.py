@@ -27,7 +27,7 @@ class Bill:
 
 @dataclass
 class Tally:
-    """What some calls came to. The cost is None as soon as one of them is unknown.
+    """What some calls came to; `unpriced` counts those whose cost is unknown.
 
     Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
     """
@@ -38,7 +38,8 @@ class Tally:
     retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    femto_usd: int | None = 0
+    femto_usd: int = 0
+    unpriced: int = 0
     replayed_seconds: float | None = 0.0
 
     def add(self, bill: Bill) -> None:
@@ -46,8 +47,10 @@ class Tally:
         self.calls += 1
         self.prompt_tokens += bill.prompt_tokens
         self.completion_tokens += bill.completion_tokens
-        if self.femto_usd is not None:
-            self.femto_usd = None if bill.cost_usd is None else self.femto_usd + to_femto(bill.cost_usd)
+        if bill.cost_usd is None:
+            self.unpriced += 1
+        else:
+            self.femto_usd += to_femto(bill.cost_usd)
 
     def replay(self, bill: Bill) -> None:
         """Count a response billed in an earlier sitting, with the time it took then."""
@@ -58,7 +61,12 @@ class Tally:
     @property
     def cost_usd(self) -> float | None:
         """USD, or None where one call's cost is unknown."""
-        return None if self.femto_usd is None else self.femto_usd / _FEMTO
+        return None if self.unpriced else self.known_usd
+
+    @property
+    def known_usd(self) -> float:
+        """USD of the calls whose cost is known."""
+        return self.femto_usd / _FEMTO
 
     @property
     def tokens(self) -> int:

@@ -31,6 +31,8 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
             state = Record.open(run.data.tags[RUN_TAG], runs_dir).state
         except NotFoundError:
             return document  # another machine's run: whether it lives cannot be known here
+        if state in STATUSES and state != "interrupted":
+            document["tags"]["status"] = f"{state}, not yet in MLflow: dspytrack runs sync"
         if state == "interrupted":
             document["tags"]["status"] = state
             document["resume"] = f"dspytrack optimize CONFIG --resume {run.data.tags[RUN_TAG]}"

@@ -32,8 +32,6 @@ def pack(
         metadata: facts of the run; checksums are added.
         program_spec: the request's `program`, `lm` and `inputs`, enough to build the program again.
     """
-    import cloudpickle
-
     folder.mkdir(parents=True, exist_ok=True)
     bare = program.deepcopy()
     bare.set_lm(None)
@@ -41,13 +39,27 @@ def pack(
     _write(folder / files[0], bare.dump_state(json_mode=True))
     _write(folder / SPEC_FILE, program_spec)
     notes = dict(metadata)
-    try:
-        (folder / f"{name}.pkl").write_bytes(cloudpickle.dumps(bare))
+    pickled, why_not = _pickled(bare)
+    if pickled is not None:
+        (folder / f"{name}.pkl").write_bytes(pickled)
         files.append(f"{name}.pkl")
-    except (TypeError, AttributeError, cloudpickle.pickle.PicklingError) as error:
-        notes["no_pickle"] = f"this program cannot be pickled: {error}"
+    else:
+        notes["no_pickle"] = why_not
     notes["sha256"] = {one: _sha256(folder / one) for one in files}
     _write(folder / f"{name}_metadata.json", notes)
+
+
+def _pickled(program: dspy.Module) -> tuple[bytes | None, str]:
+    """A program's pickle, or why it has none: it cannot be pickled, or it holds a key."""
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(program)
+    except Exception as error:  # noqa: BLE001 - told in the metadata; whatever user code raises, the state is kept
+        return None, masked(f"this program cannot be pickled: {type(error).__name__}: {error}")
+    if masked(data.decode("latin-1")) != data.decode("latin-1"):
+        return None, "this program holds a key or password"
+    return data, ""
 
 
 def spec_for(program: dspy.Module) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,7 +121,7 @@ def _experiment(client: MlflowClient, name: str, config: MLflowConfig) -> str:
 def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
     info = record.info
     tags = dict(info.get("tags") or {}) | {RUN_TAG: record.run_id}
-    tags = {key: str(value)[:_TAG_LIMIT] for key, value in tags.items()}
+    tags = {_name(key): str(value)[:_TAG_LIMIT] for key, value in tags.items()}
     started = int(info["started_at"] * 1000)
     return str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
 
@@ -129,7 +130,7 @@ def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
     values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
-    for batch in _batches([Param(key, _param(value)) for key, value in values.items()], 100):
+    for batch in _batches([Param(_name(key), _param(value)) for key, value in values.items()], 100):
         client.log_batch(run_id, params=batch)
 
 
@@ -164,6 +165,10 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
         tags |= _result_tags(result)
         known = result.metrics() if status != "interrupted" else {}
         metrics += [Metric(name, value, ended, 0) for name, value in known.items()]
+    if (record.info.get("sitting") or {}).get("number", 1) > 1:  # what an earlier sitting ended with is over
+        there = client.get_run(run_id).data.tags
+        for key in (key for key, value in tags.items() if value is None and key in there):
+            client.delete_tag(run_id, key)
     sent = [RunTag(key, str(value)[:_TAG_LIMIT]) for key, value in tags.items() if value is not None]
     client.log_batch(run_id, metrics=metrics[:900], tags=sent)
     for batch in _batches(metrics[900:], 900):
@@ -194,6 +199,11 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{prefix}{index}.")
     else:
         yield prefix.rstrip("."), value
+
+
+def _name(key: str) -> str:
+    """A key as MLflow takes it."""
+    return re.sub(r"[^\w\-. /:]", "_", key)[:250]
 
 
 def _param(value: Any) -> str:

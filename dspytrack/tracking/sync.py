@@ -30,7 +30,13 @@ def sync(config: MLflowConfig, run_id: str | None = None, runs_dir: Path = RUNS_
         UnreachableError: where the store does not answer; what arrived before is there once.
     """
     records = unsent(config, runs_dir) if run_id is None else [find(run_id, runs_dir)]
+    refused: list[str] = []
     for record in records:
         if record.state == "running":
             raise UsageError(f"{record.run_id} is still running; it sends itself at its end")
-        yield record, publish(record, config)
+        try:
+            yield record, publish(record, config)
+        except UsageError as error:  # of this record alone: the others are sent
+            refused.append(f"{record.run_id}: {error}")
+    if refused:
+        raise UsageError("; ".join(refused))
