@@ -87,12 +87,17 @@ def start(config: Path, *options: str, tracking: bool = False) -> subprocess.Pop
 def end(process: subprocess.Popen[str], config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
     """Wait for a run's end and read what it left."""
     out, err = process.communicate(timeout=240)
+    return outcome(out, err, process.returncode, config, server, before, sittings)
+
+
+def outcome(out: str, err: str, code: int, config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
+    """What an ended run left."""
     if not out:
-        raise AssertionError(f"exit {process.returncode}: {err}")
+        raise AssertionError(f"exit {code}: {err}")
     document = json.loads(out)
     state = config.parent / document["record"] / "artifacts/models/optimized_model.json"
     program = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
-    return Outcome(document, program, server.billed - before, sittings, process.returncode)
+    return Outcome(document, program, server.billed - before, sittings, code)
 
 
 def run_unkilled(config: Path, server: LMServer) -> Outcome:
@@ -112,7 +117,9 @@ def run_killed(config: Path, server: LMServer, moments: list[int], kind: signal.
         if process.poll() is not None:
             return end(process, config, server, before, sittings)
         process.send_signal(kind)
-        process.communicate()
+        out, err = process.communicate()
+        if process.returncode == 0:  # it ended by itself while the signal was on its way
+            return outcome(out, err, process.returncode, config, server, before, sittings)
         resume = any((config.parent / ".dspytrack/runs").glob("*/run.json"))
     return end(start(config, *(["--resume"] if resume else [])), config, server, before, sittings + 1)
 

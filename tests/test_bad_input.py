@@ -100,6 +100,13 @@ def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch
         ),
         (
             "{model: openai/gpt-4o-mini}",
+            "{model: openai/x, options: {extra_headers: {x-api-key: abc}}}",
+            9,
+            "lm.options.extra_headers.x-api-key",
+            "environment only",
+        ),
+        (
+            "{model: openai/gpt-4o-mini}",
             "{model: openai/x, api_base: 'http://me:pw@host/v1'}",
             9,
             "lm.api_base",

@@ -100,3 +100,12 @@ def test_a_csv_row_with_a_field_too_many_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("text,label\na,b\nc,d,e\n")
     with pytest.raises(ConfigError, match=r"d\.csv:3"):
         load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+
+
+def test_the_same_inputs_stay_in_one_part_whatever_else_tells_them_apart(tmp_path: Path) -> None:
+    data = [{"id": i, "text": f"text {i // 2}", "label": "ab"[i % 2]} for i in range(80)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    parts = load_parts(Dataset(path="d.jsonl", inputs=["text"], stratify="label"), tmp_path, 0)
+    texts = [{item.fields["text"] for item in part} for part in (parts.train, parts.val, parts.test)]
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
+    assert sum(len(part) for part in (parts.train, parts.val, parts.test)) == 80

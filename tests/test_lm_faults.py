@@ -120,3 +120,20 @@ def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
     apart = {"baseline": 24, "optimized": 24}
     distinct = {str(body["messages"]) for body in server.requests}
     assert server.billed <= len(distinct) + sum(apart.values())
+
+
+def test_a_key_refused_at_the_very_last_calls_is_no_completed_run(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.faults = [401] * 100
+        result = run(server, tmp_path, evaluation={"num_threads": 64})
+    assert (result.status, result.verdict) == ("failed", None)
+    assert "refused" in result.reason
+
+
+def test_a_failed_call_in_the_search_is_no_zero_in_a_validation_score(tmp_path: Path) -> None:
+    optimizer = {"name": "bootstrap_random_search", "params": {"num_candidate_programs": 2}}
+    with lm_server() as server:
+        server.faults = ["none"] * 24 + [500, "none", "none"] * 200
+        result = run(server, tmp_path, optimizer=optimizer, evaluation={"num_threads": 1})
+    assert result.usage["task"].failed_calls > 0
+    assert {candidate.score for candidate in result.candidates[1:]} == {1.0}  # demos: whatever came home was right

@@ -77,3 +77,16 @@ def test_params_are_given_by_name() -> None:
 def test_what_is_no_score_is_an_error() -> None:
     with pytest.raises(TypeError, match="expected a bool"):
         ScoredMetric(lambda example, prediction: "good", "good").plain(dspy.Example(), dspy.Prediction())
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "score"), [("C++", "C#", 0), ("-5", "5", 0), ("+", "+", 1), ("a b", "A  b.", 1)]
+)
+def test_exact_match_keeps_signs_and_symbols_apart(expected: str, found: str, score: float) -> None:
+    metric = build_metric(Metric(name="exact_match", field="a"), Path())
+    assert metric.score(dspy.Example(a=expected), dspy.Prediction(a=found)).value == score
+
+
+def test_a_score_that_is_no_number_is_an_error() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        ScoredMetric(lambda example, prediction: float("nan"), "nan").score(dspy.Example(), dspy.Prediction())

@@ -13,6 +13,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from dspytrack.optimization.record import Record
+from dspytrack.result import Row
 from tests.faults import OPTIMIZERS, differences, run_killed, run_unkilled, start, write_config
 from tests.lm_server import LMServer, lm_server
 
@@ -231,3 +233,46 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_goes_on_as_the_same_run(tmp_
         [same] = client.search_runs([experiment.experiment_id])
     assert (same.info.run_id, same.info.status, same.data.tags["status"]) == (run.info.run_id, "FINISHED", "completed")
     assert json.loads(out)["run_id"] == run.info.run_id
+
+
+def test_a_line_torn_inside_a_character_and_a_line_separator_in_an_answer_are_read(tmp_path: Path) -> None:
+    record = Record.create(tmp_path)
+    row = Row(example_id="a", score=1.0, output={"label": "one\u2028two"})
+    record.append("rows/baseline.jsonl", row)
+    with (record.folder / "rows/baseline.jsonl").open("ab") as file:
+        file.write('{"example_id": "ü'.encode()[:-1])
+    record.mend()
+    assert record.rows("baseline") == [row]
+
+
+def test_stdout_is_the_answer_alone_whatever_a_metric_prints_and_when_a_call_hangs(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "print('loading')\n\n\ndef score(example, prediction):\n    print('scored')\n"
+        "    return float(example.label == prediction.label)\n"
+    )
+    with lm_server() as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search", metric={"import": "loud:score"})
+        whole = again(config)
+        assert json.loads(whole.stdout)["verdict"] == "better"
+        before = server.billed
+        process = start(config)
+        wait_for(server, before + 30)  # in the search
+        server.delay = 600
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert json.loads(out)["status"] == "interrupted"
+
+
+def test_the_time_of_a_killed_sitting_is_not_lost(tmp_path: Path) -> None:
+    with lm_server(delay=0.1) as server:
+        config = write_config(tmp_path, server, "bootstrap_random_search")
+        process = start(config)
+        wait_for(server, 20)
+        began = time.monotonic()
+        wait_for(server, 70)
+        searched = time.monotonic() - began
+        process.kill()
+        process.communicate()
+        resumed = again(config, "--resume")
+    assert json.loads(resumed.stdout)["duration_seconds"] > searched
