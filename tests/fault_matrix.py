@@ -25,7 +25,6 @@ from tests.lm_server import lm_server
 from tests.tracking_server import storm, tracking_server
 
 THREADS = 4  # of the runs: so many calls may be in flight at a kill
-KINDS = (signal.SIGKILL, signal.SIGTERM)
 
 
 class Line(NamedTuple):
@@ -95,7 +94,8 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 def main() -> None:
     """Run the matrix and write its tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="with SIGKILL, for each optimizer")
+    parser.add_argument("--terms", type=int, default=10, help="with SIGTERM, for each optimizer")
     parser.add_argument("--storms", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("tests/faults.md"))
@@ -104,9 +104,9 @@ def main() -> None:
     failures: list[str] = []
     head = ("optimizer", "billed calls, unkilled", "kills", "billed again, at most", "in flight", "figures that differ")
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(2) as pool:
-        for kind in KINDS:
+        for kind, kills in ((signal.SIGKILL, given.kills), (signal.SIGTERM, given.terms)):
             asked = [
-                pool.submit(killed_line, Path(scratch) / kind.name / name, name, kind, given.kills, given.seed)
+                pool.submit(killed_line, Path(scratch) / kind.name / name, name, kind, kills, given.seed)
                 for name in OPTIMIZERS
             ]
             found = [one.result() for one in asked]
