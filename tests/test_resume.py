@@ -274,5 +274,9 @@ def test_the_time_of_a_killed_sitting_is_not_lost(tmp_path: Path) -> None:
         searched = time.monotonic() - began
         process.kill()
         process.communicate()
+        time.sleep(3)  # between two sittings nobody works
+        began = time.monotonic()
         resumed = again(config, "--resume")
-    assert json.loads(resumed.stdout)["duration_seconds"] > searched
+        second = time.monotonic() - began
+    took = json.loads(resumed.stdout)["duration_seconds"]
+    assert searched < took < searched + 6 + second

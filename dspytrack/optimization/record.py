@@ -201,8 +201,10 @@ class Record:
 
     @property
     def last_written(self) -> float:
-        """When something was last written (seconds since 1970)."""
-        return max(path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file())
+        """When the run itself last wrote something (seconds since 1970); looking at it and sending it do not count."""
+        others = ("lock", "tracking.json")
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name not in others)
+        return max(path.stat().st_mtime for path in files)
 
     def note(self, **facts: Any) -> None:
         """Add facts to run.json."""
