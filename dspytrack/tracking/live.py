@@ -14,6 +14,7 @@ from dspytrack.tracking import projection
 from dspytrack.tracking.config import MLflowConfig
 
 FINISH_SECONDS = 10.0  # all that a run waits for MLflow
+IMPORT_SECONDS = 60.0  # MLflow's import, on a machine that is busy with many runs
 SECOND_TRY_SECONDS = 5.0  # where the server did not answer at the start
 INTERRUPTED_SECONDS = 2.0
 
@@ -23,7 +24,15 @@ class LiveRun:
 
     def __init__(self, record: Record, config: MLflowConfig) -> None:
         self._record, self._config = record, config
-        self._begin = _Background(lambda: projection.begin(record, config))
+        self._imported = threading.Event()
+        self._begin = _Background(self._started)
+
+    def _started(self) -> str:
+        try:
+            import mlflow  # noqa: F401 - seconds of this machine's work, which is no waiting for a server
+        finally:
+            self._imported.set()
+        return projection.begin(self._record, self._config)
 
     def finish(self, result: OptimizationResult) -> OptimizationResult:
         """Send the whole record; what does not arrive in time is left to `runs sync`.
@@ -35,6 +44,8 @@ class LiveRun:
             The result with its MLflow run id, or with `tracking_error`.
         """
         allowed = INTERRUPTED_SECONDS if result.status == "interrupted" else FINISH_SECONDS
+        if result.status != "interrupted":
+            self._imported.wait(IMPORT_SECONDS)
         until = time.monotonic() + allowed
         self._begin.wait(allowed)
         if self._begin.running:
