@@ -87,6 +87,7 @@ class OptimizationPipeline:
         from dspytrack.optimization.interruption import interruptible
         from dspytrack.optimization.outcome import cut_off
         from dspytrack.optimization.plan import make_plan
+        from dspytrack.optimization.prices import remembered_prices
         from dspytrack.optimization.responses import response_cache
 
         plan = make_plan(request, training_data)
@@ -102,8 +103,13 @@ class OptimizationPipeline:
                 for note in _without_effect(request):
                     self._progress.note(note)
                 try:
-                    with response_cache(record.cache_dir, plan.meter) as cache:
+                    with response_cache(record.responses, plan.meter) as cache, remembered_prices():
                         plan.meter.restore(cache.paid, seconds)
+                        if cache.damaged:
+                            self._progress.note(
+                                f"{record.responses}: {cache.damaged} lines cannot be read; "
+                                "what they answered is asked again"
+                            )
                         result = self._measured(plan, record, result)
                 except RunStop as stop:
                     result = cut_off(result, stop)
@@ -185,9 +191,9 @@ class OptimizationPipeline:
             }
         )
         record.note(ended_at=now(), seconds=plan.meter.seconds)
-        record.write("result.json", result)
         record.write_text("artifacts/key_improvements.txt", "\n".join(result.key_improvements) + "\n")
         write_report(record, result)
+        record.write("result.json", result)  # with it the run has ended: nothing it needs may come after
         if projection is not None:
             began = now()
             result = projection.finish(result)
@@ -211,9 +217,9 @@ def _disk_space(record: Record) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        goes_on = f"optimize CONFIG --resume {record.run_id}" if record.result is None else f"runs show {record.run_id}"
         raise UnreachableError(
-            f"{record.folder}: {error.strerror}; free some space and run: "
-            f"dspytrack optimize CONFIG --resume {record.run_id}"
+            f"{record.folder}: {error.strerror}; free some space and run: dspytrack {goes_on}"
         ) from error
 
 

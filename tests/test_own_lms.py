@@ -68,7 +68,7 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
 
     with lm_server(delay=0.2) as server:
         meter = Meter()
-        with response_cache(tmp_path, meter):
+        with response_cache(tmp_path / "responses.jsonl", meter):
             answers = asyncio.run(four(lm(server, meter)))
     assert len({str(answer) for answer in answers}) == 1
     assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
@@ -77,7 +77,7 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
 def test_two_servers_with_one_model_name_do_not_answer_for_each_other(tmp_path: Path) -> None:
     with lm_server(lambda body: "first") as first, lm_server(lambda body: "second") as second:
         meter = Meter()
-        with response_cache(tmp_path, meter):
+        with response_cache(tmp_path / "responses.jsonl", meter):
             assert lm(first, meter)("hi") == ["first"]
             assert lm(second, meter)("hi") == ["second"]
 

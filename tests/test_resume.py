@@ -119,7 +119,7 @@ def test_one_record_is_run_by_one_process(tmp_path: Path) -> None:
     assert "running" in second.stderr
 
 
-def test_a_torn_line_and_a_broken_shard_are_mended(tmp_path: Path) -> None:
+def test_torn_and_damaged_lines_are_mended(tmp_path: Path) -> None:
     with lm_server(delay=0.01) as server:
         whole = run_unkilled(write_config(tmp_path / "whole", server, "bootstrap_random_search"), server)
         config = write_config(tmp_path / "torn", server, "bootstrap_random_search")
@@ -131,10 +131,13 @@ def test_a_torn_line_and_a_broken_shard_are_mended(tmp_path: Path) -> None:
         record = next((tmp_path / "torn/.dspytrack/runs").iterdir())
         with (record / "rows/baseline.jsonl").open("a") as file:
             file.write('{"example_id": "torn')
-        shard = next(path for path in sorted(record.glob("cache/*/cache.db")) if path.stat().st_size > 4096)
-        shard.write_bytes(b"no database" * 1000)
+        lines = (record / "responses.jsonl").read_bytes().splitlines(keepends=True)
+        lines[3] = lines[3][:20] + b"\xff no JSON\n"
+        lines[-1] = lines[-1][:-30]
+        (record / "responses.jsonl").write_bytes(b"".join(lines))
         resumed = again(config, "--resume")
     assert resumed.returncode == 0, resumed.stderr
+    assert "responses.jsonl: 1 line" in resumed.stderr
     assert json.loads(resumed.stdout)["statistical_significance"] == whole.document["statistical_significance"]
 
 
@@ -171,7 +174,7 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
     assert json.loads(out)["run_id"] == run["run_id"]
 
 
-@pytest.mark.parametrize("kilobytes", [1400, 2000])
+@pytest.mark.parametrize("kilobytes", [40, 106, 200])  # full in the baseline, in the search, at the end
 def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes: int, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -72,7 +72,7 @@ def run_probe(plan: Plan, examples: int) -> Probe:
     items = plan.parts.train[:examples]
     with (
         tempfile.TemporaryDirectory() as folder,
-        response_cache(Path(folder), plan.meter),
+        response_cache(Path(folder) / "responses.jsonl", plan.meter),
         dspy.context(lm=plan.lms["task"], adapter=plan.adapter),
     ):
         rows = evaluate(plan.program, items, plan.request.dataset.inputs, plan.metric, num_threads=1, namespace="probe")

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import TextIOWrapper
 from pathlib import Path
 
 from dspytrack.masking import masked
 
 
-class _MaskedLog(TextIOWrapper):
-    """A log file that no secret reaches."""
+class _MaskedLog(io.TextIOBase):
+    """A log file that no secret reaches and whose loss ends nothing.
+
+    Those who print are not made for an error of the file: tqdm would keep its lock, and the run would hang.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab")
+        self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write a text, its secrets masked."""
-        super().write(masked(text))
+        if self.lost is None:
+            try:
+                self._file.write(masked(text).encode("utf-8", "backslashreplace"))
+            except OSError as error:
+                self.lost = error
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is still held back."""
+        if self.lost is None and not self._file.closed:
+            try:
+                self._file.flush()
+            except OSError as error:
+                self.lost = error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.flush()
+        try:
+            self._file.close()
+        except OSError as error:  # what is held back is tried once more
+            self.lost = self.lost or error
 
 
 @contextmanager
 def logged(log_file: Path) -> Iterator[None]:
     """Send what is printed or logged inside to the run's log."""
     root, dspy_logger = logging.getLogger(), logging.getLogger("dspy")
-    with _MaskedLog(log_file.open("ab"), encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+    log = _MaskedLog(log_file)
+    with log, redirect_stdout(log), redirect_stderr(log):
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         before = [(one, list(one.handlers), one.propagate) for one in (root, dspy_logger)]
@@ -35,3 +63,5 @@ def logged(log_file: Path) -> Iterator[None]:
         finally:
             for one, handlers, propagate in before:
                 one.handlers, one.propagate = handlers, propagate
+    if log.lost is not None:
+        logging.getLogger("dspytrack").warning("%s is not whole: %s", log_file, log.lost)

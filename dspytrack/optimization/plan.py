@@ -175,7 +175,7 @@ def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Ite
     probe = _built(request, request.lm, "task", closed, "lm")
     with (
         TemporaryDirectory() as folder,
-        response_cache(Path(folder), closed),
+        response_cache(Path(folder) / "responses.jsonl", closed),
         dspy.context(lm=probe, adapter=adapter),
     ):
         yield probe

@@ -10,7 +10,7 @@ Only this file knows the folder's layout. `artifacts/` holds the tree that MLflo
       candidates.jsonl      one Candidate a line
       result.json           the OptimizationResult
       tracking.json         which MLflow run this is projected to, and what has been sent
-      cache/                LM responses by request
+      responses.jsonl       one LM response a line, with what it cost
       lock                  held by the process that runs it
       log.txt               what optimizers and libraries print
       artifacts/            training_data.json, evaluation.json, models/ …
@@ -60,7 +60,7 @@ class Record:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
         folder = root / f"{stamp}-{secrets.token_hex(3)}"
         try:
-            for part in ("rows", "cache", "artifacts/models"):
+            for part in ("rows", "artifacts/models"):
                 (folder / part).mkdir(parents=True)
         except OSError as error:
             raise ConfigError(f"the record cannot be written: {error.strerror}", file=root) from error
@@ -102,9 +102,9 @@ class Record:
         return "interrupted" if result is None else result.status
 
     @property
-    def cache_dir(self) -> Path:
+    def responses(self) -> Path:
         """Where the run's LM responses are kept."""
-        return self.folder / "cache"
+        return self.folder / "responses.jsonl"
 
     @property
     def artifacts(self) -> Path:

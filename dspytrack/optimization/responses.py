@@ -6,8 +6,6 @@ lies beside it, so that a resumed run knows what was paid without a second book.
 
 from __future__ import annotations
 
-import copy
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +17,10 @@ from typing import Any
 
 import dspy
 from dspy.clients.cache import Cache
-from dspy.clients.disk_serialization import DeserializationError
 
 from dspytrack.errors import RunStop
 from dspytrack.optimization.budget import Meter
+from dspytrack.optimization.response_file import ResponseFile
 from dspytrack.optimization.usage import Bill, Tally
 from dspytrack.request import Price
 
@@ -79,37 +77,31 @@ class InFlight(Exception):
 
 
 class RunCache(Cache):  # type: ignore[misc]
-    """A run's responses by request. Stored as {"response": …, "bill": …}.
+    """A run's responses by request, as DSPy's cache.
 
     An LM that the run did not build, such as one that a program opens by itself, is billed to the role "own".
     """
 
-    def __init__(self, folder: Path, meter: Meter | None = None) -> None:
-        _mend(folder)
+    def __init__(self, file: ResponseFile, meter: Meter | None = None) -> None:
+        super().__init__(enable_disk_cache=False, enable_memory_cache=False, disk_cache_dir=None)
+        self._file = file
         self._meter = meter or Meter()
-        super().__init__(
-            enable_disk_cache=True,
-            enable_memory_cache=True,
-            disk_cache_dir=str(folder),
-            disk_size_limit_bytes=1 << 40,
-            memory_max_entries=100_000,
-            restrict_pickle=True,
-        )
+        self._to_replay = dict(file.bills)
         self._flights: dict[str, threading.Event] = {}
         self._flights_lock = threading.Lock()  # protects the requests in flight and the replays
-        self._kept_keys = {str(key) for key in self.disk_cache}  # what is not among them is not looked for on disk
-        self._to_replay = {str(key): bill for key, bill in self._bills()}
-
-    def _bills(self) -> Iterator[tuple[str, Bill]]:
-        for key in list(self.disk_cache):
-            stored = self._stored(key)
-            if stored is not None and stored["bill"] is not None:
-                yield key, Bill(**stored["bill"])
 
     @property
     def paid(self) -> list[Bill]:
         """What earlier sittings of this run paid for."""
-        return list(self._to_replay.values())
+        return [bill for _, bill in self._file.bills]
+
+    @property
+    def damaged(self) -> int:
+        """Responses of earlier sittings that cannot be read and are asked for again."""
+        return self._file.damaged
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._file
 
     def cache_key(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> str:
         """The request's hash within the current namespace, at the server that is asked."""
@@ -133,7 +125,7 @@ class RunCache(Cache):  # type: ignore[misc]
                 return None
             flight = self._take_off(key, call)
             if flight is None:
-                found = self._response(key, on_disk=False)  # another call may have landed since the first look
+                found = self._response(key)  # another call may have landed since the first look
                 if found is not None:
                     self._count_hit(key, call)
                     return found
@@ -144,24 +136,9 @@ class RunCache(Cache):  # type: ignore[misc]
                 raise InFlight(flight)
             flight.wait()
 
-    def _stored(self, key: str) -> dict[str, Any] | None:
-        try:
-            found = self.disk_cache.get(key, retry=True)
-        except DeserializationError:
-            self.disk_cache.delete(key, retry=True)
-            return None
-        return found if isinstance(found, dict) and "bill" in found else None
-
-    def _response(self, key: str, on_disk: bool = True) -> Any:
-        with self._lock:
-            found = self.memory_cache.get(key)
-        if found is None and on_disk and key in self._kept_keys:
-            stored = self._stored(key)
-            found = None if stored is None else stored["response"]
-            if found is not None:
-                with self._lock:
-                    self.memory_cache[key] = found
-        return None if found is None else self._prepare_cached_response(copy.deepcopy(found))
+    def _response(self, key: str) -> Any:
+        found = self._file.get(key)
+        return found if found is None or isinstance(found, dict) else self._prepare_cached_response(found)
 
     def _count_hit(self, key: str, call: Call) -> None:
         """The first use of a response from an earlier sitting counts as it did then; any other is a cached call."""
@@ -208,11 +185,7 @@ class RunCache(Cache):  # type: ignore[misc]
         call = current_call.get()
         asked = call is None or call.started is not None
         bill = _bill(value, call) if asked else None
-        key = self.cache_key(request, ignored_args_for_cache_key)
-        self._keep(key, {"response": value, "bill": dict(vars(bill)) if bill else None}, call)
-        with self._lock:
-            self.memory_cache[key] = value
-            self._kept_keys.add(key)
+        self._keep(self._key_of(call, request, ignored_args_for_cache_key), value, bill, call)
         if bill is None:
             return
         if call is not None:
@@ -223,48 +196,37 @@ class RunCache(Cache):  # type: ignore[misc]
             with self._flights_lock:
                 tally.add(bill)
 
-    def _keep(self, key: str, stored: dict[str, Any], call: Call | None) -> None:
+    def _key_of(self, call: Call | None, request: dict[str, Any], ignored: list[str] | None) -> str:
+        """The key under which a call looked for its response, not reckoned twice."""
+        return call.keys[0] if call is not None and len(call.keys) == 1 else self.cache_key(request, ignored)
+
+    def _keep(self, key: str, response: Any, bill: Bill | None, call: Call | None) -> None:
         try:
-            kept = self.disk_cache.set(key, stored, retry=True)
-        except (OSError, sqlite3.Error) as error:
-            message = f"a response cannot be written to {self.disk_cache_dir}: {error}; {_FREE_DISK}"
+            self._file.add(key, response, bill)
+        except (OSError, ValueError) as error:  # a ValueError where the run has ended and let go of the file
+            message = f"a response cannot be written to {self._file.path}: {error}; {_FREE_DISK}"
             if call is not None:
                 call.meter.stop("unreachable", message)
             raise RunStop("unreachable", message) from error
-        if not kept:
-            raise RunStop("unreachable", f"{self.disk_cache_dir} did not take a response in time; resume the run")
 
 
 @contextmanager
-def response_cache(folder: Path, meter: Meter | None = None) -> Iterator[RunCache]:
-    """Let every DSPy call inside find and keep its responses in a run's own folder.
+def response_cache(path: Path, meter: Meter | None = None) -> Iterator[RunCache]:
+    """Let every DSPy call inside find and keep its responses in a run's own file.
 
     Args:
-        folder: of the run.
+        path: of the file; made where it is not there.
         meter: what calls of LMs that the run did not build are counted and capped by.
     """
     before = dspy.cache
-    cache = RunCache(folder, meter)
+    file = ResponseFile(path)
+    cache = RunCache(file, meter)
     dspy.cache = cache
     try:
         yield cache
     finally:
         dspy.cache = before
-        cache.disk_cache.close()
-
-
-def _mend(folder: Path) -> None:
-    """Put aside a shard that is no database any more: its responses are asked again, the others are kept."""
-    for shard in sorted(folder.glob("*/cache.db")):
-        try:
-            with sqlite3.connect(shard) as database:
-                (verdict,) = database.execute("PRAGMA quick_check").fetchone()
-        except sqlite3.DatabaseError as error:
-            verdict = str(error)
-        if verdict == "ok":
-            continue
-        for file in shard.parent.glob("cache.db*"):
-            file.rename(file.with_name(f"broken-{file.name}"))
+        file.close()
 
 
 def _bill(value: Any, call: Call | None) -> Bill:

@@ -92,13 +92,14 @@ def measured(folder: Path) -> dict[str, list[float]]:
     import dspy
 
     from dspytrack.optimization.dataset import load_parts
+    from dspytrack.optimization.response_file import ResponseFile
     from dspytrack.optimization.responses import RunCache
 
     answer_at_once()
     work = sides(folder)
     parts = load_parts(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
     items = iter([*parts.train, *parts.val, *parts.test])
-    caches = {True: RunCache(folder / "run_cache"), False: dspy.cache}
+    caches = {True: RunCache(ResponseFile(folder / "responses.jsonl")), False: dspy.cache}
     found: dict[str, list[float]] = {side: [] for side in work}
     for turn in range(TURNS + 1):
         for side in list(work) if turn % 2 else list(work)[::-1]:
