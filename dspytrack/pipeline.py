@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import ChangedError, RunStop, UnreachableError
 from dspytrack.masking import masked
+from dspytrack.optimization.interruption import Cancellation, interruptible
 from dspytrack.optimization.record import RUNS_DIR, Record, now
 from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
 from dspytrack.result import OptimizationResult, PerformanceMetrics
 
 if TYPE_CHECKING:
-    from dspytrack.optimization.budget import Meter
     from dspytrack.optimization.plan import Plan
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
@@ -46,7 +46,6 @@ class OptimizationPipeline:
         self._tracked = enable_tracking
         self._progress: Progress = progress or Quiet()
         self._runs_dir = runs_dir
-        self._meter: Meter | None = None
 
     async def run_optimization(
         self,
@@ -55,11 +54,13 @@ class OptimizationPipeline:
         training_data: Sequence[Mapping[str, Any]] | None = None,
     ) -> OptimizationResult:
         """As `run`, awaited; where the awaiting task is cancelled, the run ends as interrupted."""
+        cancellation = Cancellation()
         try:
-            return await asyncio.to_thread(self.run, request, baseline_metrics, training_data)
+            return await asyncio.to_thread(
+                self.run, request, baseline_metrics, training_data, cancellation=cancellation
+            )
         except asyncio.CancelledError:
-            if self._meter is not None:
-                self._meter.stop("interrupted", "cancelled")
+            cancellation.now()
             raise
 
     def run(
@@ -70,6 +71,7 @@ class OptimizationPipeline:
         *,
         resume: str | None = None,
         allow_changes: bool = False,
+        cancellation: Cancellation | None = None,
     ) -> OptimizationResult:
         """Run one optimization, or go on with one.
 
@@ -79,21 +81,21 @@ class OptimizationPipeline:
             training_data: examples instead of the request's dataset files; parted by `dataset.split`.
             resume: the id of the run to go on with, or "newest": the newest unfinished one of the same config file.
             allow_changes: start afresh where the run to resume was started with something else.
+            cancellation: by which another thread may end the run as interrupted.
 
         Raises:
             ConfigError: for a mistake in the request; nothing was spent.
             UsageError: where the run cannot be resumed.
         """
-        from dspytrack.optimization.interruption import interruptible
+        from dspytrack.optimization.metering import metering
         from dspytrack.optimization.outcome import cut_off
         from dspytrack.optimization.plan import make_plan
-        from dspytrack.optimization.prices import remembered_prices
-        from dspytrack.optimization.responses import response_cache
 
         plan = make_plan(request, training_data)
         stated = _stated(baseline_metrics)
         record = self._open(plan, stated, resume, allow_changes)
-        self._meter = plan.meter
+        if cancellation is not None:
+            cancellation.ends(plan.meter)
         with _ONE_AT_A_TIME, record.locked(), interruptible(plan.meter), _disk_space(record):
             seconds = record.sit_down()
             record.mend()
@@ -103,8 +105,8 @@ class OptimizationPipeline:
                 for note in _without_effect(request):
                     self._progress.note(note)
                 try:
-                    with response_cache(record.responses, plan.meter) as cache, remembered_prices():
-                        plan.meter.restore(cache.paid, seconds)
+                    with metering(record.responses, plan.meter) as cache:
+                        plan.meter.sit_down(cache.paid, seconds)
                         if cache.damaged:
                             self._progress.note(
                                 f"{record.responses}: {cache.damaged} lines cannot be read; "

@@ -74,14 +74,14 @@ class Comparison(Value):
 
 
 class RoleUsage(Value):
-    """LM use of one role: billed calls and their tokens and cost, and calls answered from the run's cache."""
+    """LM use of one role: billed calls, their tokens and cost (None where unknown), calls answered from the cache."""
 
     calls: int = 0
     cached_calls: int = 0
     failed_calls: int = 0
     retried_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
     cost_usd: float | None = 0.0
 
 

@@ -38,6 +38,7 @@ class LMServer:
     delay: float = 0.0
     retry_after: str | None = None
     fault_message: str | None = None
+    tells_usage: bool = True
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -105,6 +106,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
                 server.requests.append(body)
             tokens = sum(len(str(m["content"]).split()) for m in body["messages"])
             out = len(content.split())
+            usage = {"prompt_tokens": tokens, "completion_tokens": out, "total_tokens": tokens + out}
             self._send(
                 200,
                 {
@@ -116,7 +118,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
                         {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
                         for i in range(body.get("n") or 1)
                     ],
-                    "usage": {"prompt_tokens": tokens, "completion_tokens": out, "total_tokens": tokens + out},
+                    **({"usage": usage} if server.tells_usage else {}),
                 },
             )
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from dspytrack.errors import ConfigError
+from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from tests.faults import start, write_config
-from tests.lm_server import lm_server
+from tests.lm_server import formed, lm_server
 from tests.runs import request, rows
 
 pytestmark = pytest.mark.integration
@@ -76,3 +78,72 @@ def test_a_resumed_run_goes_on_counting_and_the_exit_code_says_so(tmp_path: Path
     assert resumed.returncode == 5, err
     assert json.loads(out)["total_lm_calls"] <= 70
     assert server.billed <= 70 + THREADS
+
+
+@pytest.mark.parametrize(("cap", "limit"), [("max_cost_usd", 0.0006), ("max_tokens", 2000), ("max_lm_calls", 48)])
+def test_with_many_threads_a_cap_holds_as_with_one(cap: str, limit: float, tmp_path: Path) -> None:
+    with lm_server(delay=0.05) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        evaluation = {"num_threads": 24}
+        asked = request(server.api_base, tmp_path, optimizer=LONG, constraints={cap: limit}, evaluation=evaluation)
+        result = pipeline.run(asked, training_data=rows(60))
+        usage = result.usage["task"]
+        assert usage.calls == server.billed
+    assert result.status == "budget_reached"
+    assert f"{cap} {limit:g} reached" in f"{result.reason} {result.error}"
+    assert usage.prompt_tokens is not None and usage.completion_tokens is not None and usage.cost_usd is not None
+    used = {
+        "max_lm_calls": usage.calls,
+        "max_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "max_cost_usd": usage.cost_usd,
+    }
+    assert used[cap] <= limit
+
+
+def test_tokens_that_are_not_told_are_unknown_and_end_a_run_that_caps_them(tmp_path: Path) -> None:
+    with lm_server() as server:
+        server.tells_usage = False
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        free = pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
+        assert free.status == "completed"
+        assert free.usage["task"].prompt_tokens is None
+        assert Record(Path(free.record)).rows("baseline")[0].prompt_tokens is None
+        assert "baseline_avg_cost" in free.unknown
+        before = server.billed
+        capped = pipeline.run(request(server.api_base, tmp_path, constraints={"max_tokens": 500}), None, rows(60))
+        assert server.billed - before <= THREADS
+    assert capped.status == "budget_reached"
+    assert "max_tokens cannot be kept" in str(capped.error)
+
+
+def test_what_a_judge_takes_is_kept_for_the_final_evaluation_too(tmp_path: Path) -> None:
+    def answer(body: dict[str, object]) -> str:
+        message = str(body["messages"][-1]["content"])  # type: ignore[index]
+        graded = "rubric" in message
+        return formed({"score": "0.5", "feedback": "so so"} if graded else {"label": "positive"}, message)
+
+    judged = {"name": "llm_judge", "rubric": "Is the mood right?", "lm": {"model": "openai/gpt-4o-mini"}}
+    with lm_server(answer) as server:
+        judged["lm"] = {"model": "openai/gpt-4o-mini", "api_base": server.api_base}
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        with pytest.raises(ConfigError, match="give 96 or more"):
+            pipeline.run(
+                request(server.api_base, tmp_path, metric=judged, constraints={"max_lm_calls": 95}), None, rows(60)
+            )
+        assert server.billed == 0
+        asked = request(server.api_base, tmp_path, metric=judged, optimizer=LONG, constraints={"max_lm_calls": 150})
+        result = pipeline.run(asked, None, rows(60))
+    assert result.status == "budget_reached"
+    assert result.comparison is not None and result.comparison.examples == 24
+    assert sum(one.calls for one in result.usage.values()) <= 150
+
+
+def test_a_cap_met_by_a_later_optimizer_leaves_the_better_result_of_an_earlier_one(tmp_path: Path) -> None:
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        several = [{"name": "labeled_few_shot", "params": {"k": 4}}, LONG]
+        asked = request(server.api_base, tmp_path, optimizer=several, constraints={"max_lm_calls": 66})
+        result = pipeline.run(asked, None, rows(60))
+    assert result.status == "budget_reached"
+    assert result.optimizer == "labeled_few_shot"
+    assert result.verdict == "better"

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from dspytrack.errors import RunStop
+from dspytrack.optimization.estimate import run_probe
+from dspytrack.optimization.plan import make_plan
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.result import OptimizationResult
@@ -137,3 +140,21 @@ def test_a_failed_call_in_the_search_is_no_zero_in_a_validation_score(tmp_path: 
         result = run(server, tmp_path, optimizer=optimizer, evaluation={"num_threads": 1})
     assert result.usage["task"].failed_calls > 0
     assert {candidate.score for candidate in result.candidates[1:]} == {1.0}  # demos: whatever came home was right
+
+
+def test_a_dead_provider_is_no_completed_run_however_few_the_examples(tmp_path: Path) -> None:
+    with lm_server() as server:
+        gone = server.api_base
+    pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+    result = pipeline.run(request(gone, tmp_path), training_data=rows(20))
+    assert result.status == "failed"
+    assert "no LM call of the baseline was answered" in str(result.error)
+
+
+def test_a_probe_of_a_dead_provider_estimates_nothing(tmp_path: Path) -> None:
+    with lm_server() as server:
+        plan = make_plan(request(server.api_base, tmp_path), rows(20))
+        server.faults = [500] * 20
+        with pytest.raises(RunStop, match="none of the 3 examples was answered") as stopped:
+            run_probe(plan, 3)
+    assert stopped.value.exit_code == 6

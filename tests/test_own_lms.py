@@ -11,8 +11,8 @@ import pytest
 
 from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.lm import build_lm
+from dspytrack.optimization.metering import metering
 from dspytrack.optimization.record import Record
-from dspytrack.optimization.responses import response_cache
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.request import LM
 from dspytrack.result import OptimizationResult
@@ -32,6 +32,12 @@ class Own(dspy.Module):
     def forward(self, text: str) -> dspy.Prediction:
         with dspy.context(lm=self.helper):
             return self.a(text=text)
+
+
+class Uncached(Own):
+    def __init__(self, api_base: str) -> None:
+        super().__init__(api_base)
+        self.helper.cache = False
 
 
 class Threads(dspy.Module):
@@ -68,7 +74,7 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
 
     with lm_server(delay=0.2) as server:
         meter = Meter()
-        with response_cache(tmp_path / "responses.jsonl", meter):
+        with metering(tmp_path / "responses.jsonl", meter):
             answers = asyncio.run(four(lm(server, meter)))
     assert len({str(answer) for answer in answers}) == 1
     assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
@@ -77,7 +83,7 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
 def test_two_servers_with_one_model_name_do_not_answer_for_each_other(tmp_path: Path) -> None:
     with lm_server(lambda body: "first") as first, lm_server(lambda body: "second") as second:
         meter = Meter()
-        with response_cache(tmp_path / "responses.jsonl", meter):
+        with metering(tmp_path / "responses.jsonl", meter):
             assert lm(first, meter)("hi") == ["first"]
             assert lm(second, meter)("hi") == ["second"]
 
@@ -97,6 +103,43 @@ def test_an_lm_that_a_program_opens_itself_is_counted_and_capped_and_its_key_is_
         capped = run(server, tmp_path, program=program, optimizer=optimizer, constraints={"max_lm_calls": 60})
         assert capped.status == "budget_reached"
         assert server.billed - before <= 60 + 4
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("cap", [{"max_lm_calls": 60}, {"max_cost_usd": 0.001}, {"max_tokens": 4000}])
+def test_an_lm_that_is_told_not_to_cache_is_counted_and_capped_as_any_other(cap: Any, tmp_path: Path) -> None:
+    with lm_server() as server:
+        program = {"import": "owner:Uncached", "params": {"api_base": server.api_base}}
+        whole = run(server, tmp_path, program=program)
+        assert whole.status == "completed", whole.error
+        assert whole.usage["own"].calls == server.billed > 0
+        row = Record(Path(whole.record)).rows("baseline")[0]
+        assert row.lm_calls == 1 and row.cost_usd is not None and row.cost_usd > 0
+        before = server.billed
+        optimizer = {"name": "bootstrap_random_search", "params": {"num_candidate_programs": 10}}
+        capped = run(server, tmp_path, program=program, optimizer=optimizer, constraints=cap)
+        assert capped.status == "budget_reached"
+        assert capped.usage["own"].calls == server.billed - before
+        [(name, limit)] = cap.items()
+        own = capped.usage["own"]
+        assert own.cost_usd is not None and own.prompt_tokens is not None and own.completion_tokens is not None
+        used = {
+            "max_lm_calls": own.calls,
+            "max_cost_usd": own.cost_usd,
+            "max_tokens": own.prompt_tokens + own.completion_tokens,
+        }
+        assert used[name] <= limit
+
+
+@pytest.mark.integration
+def test_failures_of_an_lm_of_the_programs_own_end_the_run_too(tmp_path: Path) -> None:
+    with lm_server() as server:
+        program = {"import": "owner:Own", "params": {"api_base": server.api_base}}
+        server.faults = [401] * 200
+        result = run(server, tmp_path, program=program)
+    assert result.status == "failed"
+    assert "refused" in str(result.error)
+    assert result.usage["own"].failed_calls > 0
 
 
 @pytest.mark.integration

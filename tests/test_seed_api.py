@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -81,3 +82,22 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with lm_server() as server:
         asyncio.run(story(server.api_base))
     assert isinstance(dspy.settings.lm, type(None))
+
+
+def test_a_run_cancelled_before_it_has_a_plan_asks_no_lm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    with lm_server() as server:
+        runs = tmp_path / "runs"
+
+        async def cancelled() -> None:
+            pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=runs)
+            task = asyncio.create_task(pipeline.run_optimization(request(server.api_base, tmp_path), None, rows(60)))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cancelled())  # waits for the thread as well
+        assert server.billed == 0
+    results = [json.loads(path.read_text())["status"] for path in runs.glob("*/result.json")]
+    assert results in ([], ["interrupted"])

@@ -1,25 +1,23 @@
 """The meter every LM call passes: counts use by role, holds the caps, ends a run from inside a call.
 
-Owns the counting and the decision to stop; `lm.py` calls it, `pipeline.py` reads it.
+Owns the counting and the decision to stop; `lm.py` and `responses.py` call it, `pipeline.py` reads it.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
-from dspytrack.optimization.usage import Bill, Tally, to_femto
+from dspytrack.optimization.reserve import Reserve
+from dspytrack.optimization.usage import Bill, Tally
 from dspytrack.request import Constraints
-from dspytrack.result import RoleUsage, Row
-
-MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
+from dspytrack.result import RoleUsage
 
 
 @dataclass
@@ -30,18 +28,20 @@ class Meter:
     max_consecutive_failures: int = 20
     seconds_before: float = 0.0
     roles: dict[str, Tally] = field(default_factory=dict)
-    reserve: Tally = field(default_factory=Tally)
-    reserve_seconds: float = 0.0
+    reserve: Reserve = field(default_factory=Reserve)
     phase: int = 0
     _stop: RunStop | None = None
     _failures_in_a_row: int = 0
-    _in_flight: int = 0
-    _recent: deque[Bill] = field(default_factory=lambda: deque(maxlen=1))
+    _in_flight: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
+        caps = self.caps
+        self._spends = caps.max_tokens is not None or caps.max_cost_usd is not None
+        self._capped = self._spends or caps.max_lm_calls is not None or caps.max_optimization_time is not None
         # protects the tallies, the counters and the stop; a signal may come while its own thread holds it
         self._lock = threading.RLock()
+        self._landed = threading.Condition(self._lock)  # told of each call that comes home
         self._stopping = threading.Event()  # wakes those who wait between two tries
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Meter:
@@ -53,54 +53,34 @@ class Meter:
         """Wall time of the run, earlier sittings included."""
         return self.seconds_before + time.monotonic() - self._started
 
-    def restore(self, paid: Iterable[Bill], seconds: float) -> None:
-        """Go on counting where earlier sittings stopped: what they paid for and how long they took."""
-        with self._lock:
-            self.seconds_before = seconds
-            for bill in paid:
-                self.roles.setdefault(bill.role, Tally()).add(bill)
-
-    def set_aside(self, rows: Iterable[Row], seconds: float, window: int, repeats: int = 1) -> None:
-        """Keep for the final evaluation what it will need, going by the baseline and by the dearest candidate so far.
-
-        Demos and longer instructions make each call of the result dearer than one of the baseline: tokens, cost and
-        seconds are kept twice over, and more once candidates are seen to take more.
+    def sit_down(self, paid: Iterable[Bill], seconds: float) -> None:
+        """Start the clock, and go on counting where earlier sittings stopped.
 
         Args:
-            rows: of the baseline: the result will make as many calls.
-            seconds: that the baseline took.
-            repeats: times each example is run.
-            window: task calls that make a mean: no more than one candidate is scored with.
+            paid: what they were billed.
+            seconds: that they took.
         """
-        kept = Tally()
-        for row in rows:
-            kept.calls += repeats * row.lm_calls
-            kept.prompt_tokens += 2 * repeats * (row.prompt_tokens or 0)
-            kept.completion_tokens += 2 * repeats * (row.completion_tokens or 0)
-            kept.femto_usd += 2 * repeats * to_femto(row.cost_usd or 0.0)
         with self._lock:
-            self.reserve, self.reserve_seconds = kept, 2 * seconds
-            self._recent = deque(maxlen=max(1, window))
+            self.seconds_before, self._started = seconds, time.monotonic()
+            for bill in paid:
+                self.roles.setdefault(bill.role, Tally()).add(bill)
+                self.reserve.learn(bill)
+
+    def set_aside(self, baseline: Mapping[str, Tally], seconds: float, window: int) -> None:
+        """Keep for the final evaluation what it will need: see `Reserve.set_aside`."""
+        with self._lock:
+            self.reserve.set_aside(baseline, seconds, window)
 
     def seen(self, bill: Bill) -> None:
-        """Learn what a task call takes, from one just billed or one billed in an earlier sitting."""
-        if bill.role != "task":
-            return
+        """Learn what a call takes from one that an earlier sitting was billed for."""
         with self._lock:
-            self._learn(bill)
+            self.reserve.learn(bill)
 
-    def _learn(self, bill: Bill) -> None:
-        recent = self._recent
-        recent.append(bill)
-        if not self.reserve.calls or len(recent) < (recent.maxlen or 0):
-            return
-        calls = MARGIN * self.reserve.calls / len(recent)
-        prompt = math.ceil(calls * sum(one.prompt_tokens for one in recent))
-        completion = math.ceil(calls * sum(one.completion_tokens for one in recent))
-        if prompt + completion > self.reserve.tokens:
-            self.reserve.prompt_tokens, self.reserve.completion_tokens = prompt, completion
-        cost = to_femto(calls * sum(one.cost_usd or 0.0 for one in recent))
-        self.reserve.femto_usd = max(self.reserve.femto_usd, cost)
+    @property
+    def by_role(self) -> dict[str, Tally]:
+        """Use so far by role, as it is now."""
+        with self._lock:
+            return {role: replace(tally) for role, tally in self.roles.items()}
 
     @property
     def total(self) -> Tally:
@@ -111,29 +91,33 @@ class Meter:
     def _sum(self) -> Tally:
         total = Tally()
         for one in self.roles.values():
-            total.calls += one.calls
-            total.cached += one.cached
-            total.failed += one.failed
-            total.retried += one.retried
-            total.prompt_tokens += one.prompt_tokens
-            total.completion_tokens += one.completion_tokens
-            total.femto_usd += one.femto_usd
-            total.unpriced += one.unpriced
+            total.include(one)
         return total
 
-    def admit(self) -> None:
+    def admit(self, role: str, waits: bool = True) -> None:
         """Let a billed call start, or end the run.
 
+        Where tokens or money are capped and no call of the role has come home yet, one goes alone: what it takes says
+        how many there may be at once.
+
+        Args:
+            role: of the LM that is asked.
+            waits: whether this thread may be held up.
+
         Raises:
-            RunStop: where the run is to end or a cap, less what is set aside, is reached.
+            RunStop: where the run is to end, or where the call and those in flight, with what is set aside, would go
+                over a cap.
         """
         with self._lock:
-            if self._stop is None:
-                reached = self._reached()
+            while waits and self._spends and self._in_flight[role] and not self.reserve.knows(role):
+                self._check()
+                self._landed.wait(0.2)
+            if self._stop is None and self._capped:
+                reached = self._reached(role)
                 if reached:
                     self._end("budget", reached)
             self._check()
-            self._in_flight += 1
+            self._in_flight[role] += 1
 
     def check(self, phase: int | None = None) -> None:
         """Go on, or end the run.
@@ -156,20 +140,21 @@ class Meter:
     def _end(self, reason: str, message: str) -> None:
         self._stop = RunStop(reason, message)
         self._stopping.set()
+        self._landed.notify_all()
 
-    def _reached(self) -> str | None:
-        caps, kept = self.caps, self.reserve
-        if (caps.max_lm_calls, caps.max_tokens, caps.max_cost_usd, caps.max_optimization_time) == (None,) * 4:
-            return None  # adding up every role is most of what a call costs here
-        used = self._sum()
-        limits: tuple[tuple[str, float | None, float, float], ...] = (
-            ("max_lm_calls", caps.max_lm_calls, used.calls + self._in_flight, kept.calls),
-            ("max_tokens", caps.max_tokens, used.tokens, kept.tokens),
-            ("max_cost_usd", caps.max_cost_usd, used.known_usd, kept.known_usd),
-            ("max_optimization_time", caps.max_optimization_time, self.seconds, self.reserve_seconds),
+    def _reached(self, role: str) -> str | None:
+        """Which cap one more call of a role would break, in words."""
+        caps, used, kept = self.caps, self._sum(), self.reserve.kept
+        flying = self._in_flight + Counter({role: 1})
+        may = self.reserve.for_calls(flying.items())
+        limits: tuple[tuple[str, float | None, float, float, float], ...] = (
+            ("max_lm_calls", caps.max_lm_calls, used.calls, sum(flying.values()), kept.calls),
+            ("max_tokens", caps.max_tokens, used.tokens, may.tokens, kept.tokens),
+            ("max_cost_usd", caps.max_cost_usd, used.known_usd, may.known_usd, kept.known_usd),
+            ("max_optimization_time", caps.max_optimization_time, self.seconds, 0.0, self.reserve.seconds),
         )
-        for name, cap, spent, set_aside in limits:
-            if cap is not None and spent >= cap - set_aside:
+        for name, cap, spent, next_ones, set_aside in limits:
+            if cap is not None and (spent + next_ones > cap - set_aside or spent >= cap - set_aside):
                 part = f", {set_aside:g} set aside for the final evaluation" if set_aside else ""
                 return f"{name} {cap:g} reached (used {spent:g}{part})"
         return None
@@ -177,13 +162,22 @@ class Meter:
     def billed(self, bill: Bill, admitted: bool = True) -> None:
         """Count a response that was paid for; `admitted` where its call counts as one in flight."""
         with self._lock:
-            self._in_flight -= admitted
+            self._in_flight[bill.role] -= admitted
             self._failures_in_a_row = 0
-            if self.caps.max_cost_usd is not None and bill.cost_usd is None and self._stop is None:
-                self._end("budget", f"a call of the {bill.role} LM has no known cost, so max_cost_usd cannot be kept")
             self.roles.setdefault(bill.role, Tally()).add(bill)
-            if bill.role == "task":
-                self._learn(bill)
+            self.reserve.learn(bill)
+            if self._stop is None:
+                self._end_where_unknown(bill)
+            self._landed.notify_all()
+
+    def _end_where_unknown(self, bill: Bill) -> None:
+        for cap, name, value in (
+            (self.caps.max_cost_usd, "max_cost_usd", bill.cost_usd),
+            (self.caps.max_tokens, "max_tokens", bill.tokens),
+        ):
+            if cap is not None and value is None:
+                what = "cost" if name == "max_cost_usd" else "tokens"
+                self._end("budget", f"a call of the {bill.role} LM told no {what}, so {name} cannot be kept")
 
     def cached(self, role: str) -> None:
         """Count a response that the run already had."""
@@ -208,10 +202,11 @@ class Meter:
                 times = f"{self._failures_in_a_row} LM calls in a row failed"
                 self._end("unreachable", f"{times}, the last with: {masked(str(error))}")
 
-    def abandoned(self) -> None:
+    def abandoned(self, role: str) -> None:
         """An admitted call ended without a response."""
         with self._lock:
-            self._in_flight -= 1
+            self._in_flight[role] -= 1
+            self._landed.notify_all()
 
     def wait(self, seconds: float) -> None:
         """Wait between two tries.
@@ -230,7 +225,7 @@ class Meter:
     def settle(self, seconds: float) -> None:
         """Let the calls in flight come home, for so long at most: what they answer is paid for and worth keeping."""
         until = time.monotonic() + seconds
-        while self._in_flight > 0 and time.monotonic() < until:
+        while self._in_flight.total() > 0 and time.monotonic() < until:
             time.sleep(0.01)
 
     def release(self) -> None:
@@ -239,7 +234,7 @@ class Meter:
             if self._stop is None or self._stop.reason == "budget":
                 self._stop = None
                 self._stopping.clear()
-            self.reserve, self.reserve_seconds = Tally(), 0.0
+            self.reserve.release()
             self.phase += 1
 
     @property

@@ -11,20 +11,24 @@ from pathlib import Path
 
 import dspy
 
+from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
-from dspytrack.optimization.plan import Plan
-from dspytrack.optimization.responses import response_cache
+from dspytrack.optimization.metering import metering
+from dspytrack.optimization.plan import Plan, judge_calls
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Means of one program call: LM calls, tokens, USD (None where unknown), wall seconds; and what was billed."""
+    """Means of one program call and its scoring: LM calls, tokens, USD, wall seconds; and what was billed.
+
+    Tokens and USD are None where unknown.
+    """
 
     examples: int
     lm_calls: float
-    tokens: float
+    tokens: float | None
     cost_usd: float | None
     seconds: float
     billed: int
@@ -49,7 +53,7 @@ def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
     for one in plan.optimizers:
         phases.append((f"optimization: {one.name}", one.row.estimate(plan.sizes, one.arguments)))
     phases.append(("optimized", (test, test)))
-    each = probe.lm_calls if probe else float(max(1, plan.sizes.predictors))
+    each = probe.lm_calls if probe else float(max(1, plan.sizes.predictors) + judge_calls(request))
     threads = request.evaluation.num_threads
     found = []
     for phase, calls in phases:
@@ -59,7 +63,8 @@ def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
             continue
         cost = None if probe.cost_usd is None else _times(calls, probe.cost_usd)
         seconds = None if calls is None else (calls[0] * probe.seconds / threads, calls[1] * probe.seconds)
-        found.append(PhaseEstimate(phase, lm_calls, _times(calls, probe.tokens), cost, seconds))
+        tokens = None if probe.tokens is None else _times(calls, probe.tokens)
+        found.append(PhaseEstimate(phase, lm_calls, tokens, cost, seconds))
     return found
 
 
@@ -72,19 +77,21 @@ def run_probe(plan: Plan, examples: int) -> Probe:
     items = plan.parts.train[:examples]
     with (
         tempfile.TemporaryDirectory() as folder,
-        response_cache(Path(folder) / "responses.jsonl", plan.meter),
+        metering(Path(folder) / "responses.jsonl", plan.meter),
         dspy.context(lm=plan.lms["task"], adapter=plan.adapter),
     ):
         rows = evaluate(plan.program, items, plan.request.dataset.inputs, plan.metric, num_threads=1, namespace="probe")
-    count = len(rows)
-    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    done = [row for row in rows if row.latency_ms is not None]
+    used, count = plan.meter.total, len(done)
+    if not done:
+        raise RunStop("unreachable", f"none of the {examples} examples was answered: {rows[0].error}")
     return Probe(
         examples=count,
-        lm_calls=sum(row.lm_calls for row in rows) / count,
-        tokens=sum((row.prompt_tokens or 0) + (row.completion_tokens or 0) for row in rows) / count,
-        cost_usd=sum(costs) / count if len(costs) == count else None,
-        seconds=sum(row.latency_ms or 0.0 for row in rows) / count / 1000,
-        billed=sum(row.lm_calls for row in rows),
+        lm_calls=used.calls / count,
+        tokens=None if used.untold else used.tokens / count,
+        cost_usd=None if used.cost_usd is None else used.cost_usd / count,
+        seconds=sum(row.latency_ms or 0.0 for row in done) / count / 1000,
+        billed=used.calls,
     )
 
 

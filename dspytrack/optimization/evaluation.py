@@ -19,9 +19,9 @@ import dspy
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
+from dspytrack.optimization.calls import tallied
 from dspytrack.optimization.dataset import Item
 from dspytrack.optimization.metric import ScoredMetric
-from dspytrack.optimization.responses import tallied
 from dspytrack.result import Row
 
 OnRow = Callable[[Row], None]
@@ -96,16 +96,21 @@ def _repeated(
             "score": _mean([row.score for row in rows]),
             "latency_ms": _mean([row.latency_ms for row in rows]),
             "cost_usd": _mean([row.cost_usd for row in rows]),
-            "prompt_tokens": round(sum(row.prompt_tokens or 0 for row in rows) / repeats),
-            "completion_tokens": round(sum(row.completion_tokens or 0 for row in rows) / repeats),
+            "prompt_tokens": _rounded([row.prompt_tokens for row in rows]),
+            "completion_tokens": _rounded([row.completion_tokens for row in rows]),
             "lm_calls": math.ceil(sum(row.lm_calls for row in rows) / repeats),
         }
     )
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _rounded(values: Sequence[int | None]) -> int | None:
+    mean = _mean(values)
+    return None if mean is None else round(mean)
 
 
 def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMetric, namespace: str) -> Row:
@@ -133,8 +138,8 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         feedback=feedback,
         latency_ms=(seconds + (spent.replayed_seconds or 0.0)) * 1000 if timed else None,
         cost_usd=spent.cost_usd,
-        prompt_tokens=spent.prompt_tokens,
-        completion_tokens=spent.completion_tokens,
+        prompt_tokens=spent.known_prompt_tokens,
+        completion_tokens=spent.known_completion_tokens,
         lm_calls=spent.calls,
         error=error,
     )

@@ -16,6 +16,29 @@ T = TypeVar("T")
 GRACE = 2.0  # seconds that calls in flight get to come home after an interruption
 
 
+class Cancellation:
+    """Ends a run from another thread, also where it is asked before there is a run to end."""
+
+    def __init__(self) -> None:
+        self._meter: Meter | None = None
+        self._asked = False
+        self._lock = threading.Lock()  # protects both: whichever comes second ends the run
+
+    def ends(self, meter: Meter) -> None:
+        """Name the run's meter."""
+        with self._lock:
+            self._meter = meter
+            if self._asked:
+                meter.stop("interrupted", "cancelled")
+
+    def now(self) -> None:
+        """End the run at its next LM call."""
+        with self._lock:
+            self._asked = True
+            if self._meter is not None:
+                self._meter.stop("interrupted", "cancelled")
+
+
 @contextmanager
 def interruptible(meter: Meter) -> Iterator[None]:
     """End the run at its next LM call on Ctrl-C or SIGTERM; on a second one leave at once.

@@ -13,19 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import (
-    LMAuthError,
-    LMBillingError,
-    LMNotConfiguredError,
-    is_retryable_lm_error,
-)
+from dspy.utils.exceptions import is_retryable_lm_error
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
 from dspytrack.masking import keep_secret
 from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.responses import Call, InFlight, RunCache, count_failure, current_call
+from dspytrack.optimization.calls import Call, count_failure, current_call, is_fatal
+from dspytrack.optimization.responses import InFlight, RunCache
 from dspytrack.request import LM, Price
 
 # Prices come with the installed packages: a run neither waits for a download nor changes its cost with the day.
@@ -41,7 +37,6 @@ _NATIVE_KEYS = {
     "openrouter": ("OPENROUTER_API_KEY",),
     "xai": ("XAI_API_KEY",),
 }
-_FATAL = (LMAuthError, LMBillingError, LMNotConfiguredError)
 _BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=1)
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever the provider asks for
 
@@ -154,7 +149,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
             yield call
         finally:
             if call.started is not None:
-                self.meter.abandoned()
+                self.meter.abandoned(self.role)
             if isinstance(dspy.cache, RunCache):
                 dspy.cache.land(call)
             current_call.reset(token)
@@ -165,7 +160,7 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self.meter.failed(self.role, error, isinstance(error, _FATAL))
+        self.meter.failed(self.role, error, is_fatal(error))
         count_failure()
 
     def as_role(self, role: str) -> MeteredLM:

@@ -17,6 +17,8 @@ from dspytrack.optimization.record import Record, all_records, now
 
 NEWEST = "newest"
 UNFINISHED = ("interrupted", "failed")
+FORMAT = 2
+"""Of a record: raised where an older one cannot be gone on with."""
 
 
 def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
@@ -49,6 +51,7 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
     record.write("parts.json", parts)
     write_inputs(record, plan)
     record.note(
+        format=FORMAT,
         run_name=f"opt_{request.target.type}_{request.target.id}_{stamp}",
         started_at=now(),
         config=str(request.source) if request.source else None,
@@ -105,6 +108,8 @@ def _newest(plan: Plan, runs_dir: Path) -> Record:
 
 def _changes(record: Record, plan: Plan) -> Iterator[str]:
     """What differs from the start of the run, in words."""
+    if record.info.get("format") != FORMAT:
+        yield f"records were of format {record.info.get('format')}, are of format {FORMAT}"
     before, after = dict(_flat(record.request)), dict(_flat(plan.request.resolved()))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):

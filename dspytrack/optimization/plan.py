@@ -16,10 +16,10 @@ from dspytrack.errors import ConfigError, RunStop
 from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
+from dspytrack.optimization.metering import metering
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, build, prepare
 from dspytrack.optimization.program import build_program, output_fields
-from dspytrack.optimization.responses import response_cache
 from dspytrack.optimization.search_calls import Sizes
 from dspytrack.request import LM, OptimizationRequest
 
@@ -93,7 +93,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     many = len(request.optimizer) > 1
     keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
     prepared = [prepare(one, sizes, key) for one, key in zip(request.optimizer, keys, strict=True)]
-    _check_call_cap(request, len(parts.test) * request.evaluation.repeats * sizes.predictors)
+    _check_call_cap(request, len(parts.test) * request.evaluation.repeats * _fewest_calls(request, sizes.predictors))
     if request.constraints.max_cost_usd is not None:
         _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
@@ -129,6 +129,16 @@ def _meter_own_lms(program: dspy.Module, meter: Meter) -> None:
     for _, predictor in program.named_predictors():
         if predictor.lm is not None:
             predictor.lm = metered(predictor.lm, meter, "program.import")
+
+
+def _fewest_calls(request: OptimizationRequest, predictors: int) -> int:
+    """LM calls that one example takes at least; of a program's own code it is not known which predictors it asks."""
+    return (predictors if request.program.import_ is None else min(1, predictors)) + judge_calls(request)
+
+
+def judge_calls(request: OptimizationRequest) -> int:
+    """LM calls that scoring one prediction takes, as far as that is known: a metric's own code may make any."""
+    return int(request.metric.name == "llm_judge")
 
 
 def _check_call_cap(request: OptimizationRequest, evaluation_calls: int) -> None:
@@ -175,7 +185,7 @@ def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Ite
     probe = _built(request, request.lm, "task", closed, "lm")
     with (
         TemporaryDirectory() as folder,
-        response_cache(Path(folder) / "responses.jsonl", closed),
+        metering(Path(folder) / "responses.jsonl", closed),
         dspy.context(lm=probe, adapter=adapter),
     ):
         yield probe

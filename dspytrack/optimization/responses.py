@@ -8,64 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dspy
 from dspy.clients.cache import Cache
 
 from dspytrack.errors import RunStop
 from dspytrack.optimization.budget import Meter
+from dspytrack.optimization.calls import OWN, Call, bill_of, current_call, current_tally
 from dspytrack.optimization.response_file import ResponseFile
-from dspytrack.optimization.usage import Bill, Tally
-from dspytrack.request import Price
+from dspytrack.optimization.usage import Bill
 
-OWN = "own"
 _FREE_DISK = "free some space and resume the run"
-
-
-@dataclass
-class Call:
-    """One LM call on its way: who asks, which server (`place`), and whether a request of it is under way."""
-
-    role: str
-    meter: Meter
-    price: Price | None
-    free: bool
-    place: str = ""
-    waits: bool = True
-    started: float | None = None
-    keys: list[str] = field(default_factory=list)
-
-
-current_call: ContextVar[Call | None] = ContextVar("dspytrack_call", default=None)
-
-
-@contextmanager
-def tallied(namespace: str = "") -> Iterator[Tally]:
-    """Count the calls made inside; a namespace keeps them apart from all other responses of the run.
-
-    Both stand in DSPy's own settings, which its threads (dspy.Parallel) take along.
-    """
-    tally = Tally()
-    with dspy.context(dspytrack_tally=tally, dspytrack_namespace=namespace):
-        yield tally
-
-
-def _own_tally() -> Tally | None:
-    found: Tally | None = dspy.settings.get("dspytrack_tally")
-    return found
-
-
-def count_failure() -> None:
-    """Count a failed call where the calls are being tallied."""
-    tally = _own_tally()
-    if tally is not None:
-        tally.failed += 1
 
 
 class InFlight(Exception):
@@ -120,8 +77,9 @@ class RunCache(Cache):  # type: ignore[misc]
                 self._count_hit(key, call or Call(OWN, self._meter, None, False))
                 return found
             if call is None:
-                self._meter.admit()
-                self._meter.abandoned()  # whether it comes home is not known here
+                self._meter.check(dspy.settings.get("dspytrack_phase"))
+                self._meter.admit(OWN, waits=False)
+                self._meter.abandoned(OWN)  # whether it comes home is not known here
                 return None
             flight = self._take_off(key, call)
             if flight is None:
@@ -129,7 +87,7 @@ class RunCache(Cache):  # type: ignore[misc]
                 if found is not None:
                     self._count_hit(key, call)
                     return found
-                call.meter.admit()
+                call.meter.admit(call.role, call.waits)
                 call.started = time.perf_counter()
                 return None
             if not call.waits:
@@ -142,7 +100,7 @@ class RunCache(Cache):  # type: ignore[misc]
 
     def _count_hit(self, key: str, call: Call) -> None:
         """The first use of a response from an earlier sitting counts as it did then; any other is a cached call."""
-        tally = _own_tally()
+        tally = current_tally()
         with self._flights_lock:
             bill = self._to_replay.pop(key, None)
             if tally is not None and bill is not None:
@@ -184,14 +142,46 @@ class RunCache(Cache):  # type: ignore[misc]
         """
         call = current_call.get()
         asked = call is None or call.started is not None
-        bill = _bill(value, call) if asked else None
+        bill = bill_of(*_told(value), call) if asked else None
         self._keep(self._key_of(call, request, ignored_args_for_cache_key), value, bill, call)
-        if bill is None:
-            return
+        if bill is not None:
+            self._count(bill, call, admitted=call is not None)
+
+    @contextmanager
+    def passing_by(self, waits: bool) -> Iterator[Callable[[dict[str, Any], float | None], None]]:
+        """A call that DSPy does not look up here: admitted, and billed by what the yielded function is told.
+
+        Its bill is kept, its response is not: a resumed run counts it and asks again.
+
+        Args:
+            waits: whether this thread may be held up.
+        """
+        call = current_call.get()
+        role, meter = (OWN, self._meter) if call is None else (call.role, call.meter)
+        meter.check(dspy.settings.get("dspytrack_phase"))
+        meter.admit(role, waits)
+        if call is not None:
+            call.started = time.perf_counter()
+        under_way = True
+
+        def told(usage: dict[str, Any], cost: float | None) -> None:
+            nonlocal under_way
+            bill = bill_of(usage, cost, call)
+            self._keep(f"passing by {uuid4().hex}", None, bill, call)
+            under_way = False
+            self._count(bill, call, admitted=True)
+
+        try:
+            yield told
+        finally:
+            if call is None and under_way:
+                meter.abandoned(OWN)
+
+    def _count(self, bill: Bill, call: Call | None, admitted: bool) -> None:
         if call is not None:
             call.started = None
-        (call.meter if call is not None else self._meter).billed(bill, admitted=call is not None)
-        tally = _own_tally()
+        (call.meter if call is not None else self._meter).billed(bill, admitted)
+        tally = current_tally()
         if tally is not None:
             with self._flights_lock:
                 tally.add(bill)
@@ -210,40 +200,10 @@ class RunCache(Cache):  # type: ignore[misc]
             raise RunStop("unreachable", message) from error
 
 
-@contextmanager
-def response_cache(path: Path, meter: Meter | None = None) -> Iterator[RunCache]:
-    """Let every DSPy call inside find and keep its responses in a run's own file.
-
-    Args:
-        path: of the file; made where it is not there.
-        meter: what calls of LMs that the run did not build are counted and capped by.
-    """
-    before = dspy.cache
-    file = ResponseFile(path)
-    cache = RunCache(file, meter)
-    dspy.cache = cache
-    try:
-        yield cache
-    finally:
-        dspy.cache = before
-        file.close()
-
-
-def _bill(value: Any, call: Call | None) -> Bill:
-    """What a response took, by the run's own price where one is given."""
-    seconds = None if call is None or call.started is None else time.perf_counter() - call.started
+def _told(value: Any) -> tuple[dict[str, Any], float | None]:
+    """The usage and the cost (USD) that a response tells of."""
     if isinstance(value, dict):
-        usage, cost = value.get("usage") or {}, value.get("cost")
-    else:
-        usage = dict(getattr(value, "usage", None) or {})
-        cost = (getattr(value, "_hidden_params", None) or {}).get("response_cost")
-    prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    if call is not None and call.free:
-        cost = 0.0
-    elif call is not None and call.price is not None:
-        known = "prompt_tokens" in usage and "completion_tokens" in usage
-        spent = (prompt * call.price.input_per_million + completion * call.price.output_per_million) / 1e6
-        cost = spent if known else None
-    return Bill(
-        call.role if call is not None else OWN, prompt, completion, None if cost is None else float(cost), seconds
+        return value.get("usage") or {}, value.get("cost")
+    return dict(getattr(value, "usage", None) or {}), (getattr(value, "_hidden_params", None) or {}).get(
+        "response_cost"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import dspy
@@ -14,6 +15,7 @@ from dspytrack.optimization.logs import logged
 from dspytrack.optimization.plan import Plan
 from dspytrack.optimization.record import Record
 from dspytrack.optimization.search import Found, search
+from dspytrack.optimization.usage import Tally
 from dspytrack.progress import Progress
 from dspytrack.result import Candidate, Row
 
@@ -45,9 +47,10 @@ class Sitting:
         baseline, stopped = self._measure("baseline", plan.program)
         if stopped is not None:
             raise stopped
+        self._check_answered(baseline)
         if _failed_share(baseline) > plan.request.evaluation.max_error_rate:
             return Measured(baseline, [], Found(plan.program, None), None)  # a search would learn from failures
-        self._set_aside(baseline)
+        self._set_aside()
         found = self._search()
         plan.meter.release()
         optimized, stopped = self._measure("optimized", found.program)
@@ -100,13 +103,29 @@ class Sitting:
 
         return work
 
-    def _set_aside(self, baseline: Sequence[Row]) -> None:
+    def _check_answered(self, baseline: Sequence[Row]) -> None:
+        """A run none of whose calls is answered has no LM: few examples are no reason to go on without one.
+
+        Raises:
+            RunStop: where every LM call failed.
+        """
+        used = self._plan.meter.total
+        if used.failed and not used.calls and not used.cached:
+            raise RunStop("unreachable", f"no LM call of the baseline was answered, the last: {baseline[-1].error}")
+
+    def _set_aside(self) -> None:
         """Keep for the final evaluation what it will need, going by the baseline; on resume, by what that took then."""
         plan = self._plan
-        seconds = self._record.info.get("baseline_seconds", plan.meter.seconds)
-        self._record.note(baseline_seconds=seconds)
+        noted = self._record.info.get("baseline_took")
+        if noted is None:
+            noted = {
+                "seconds": plan.meter.seconds,
+                "usage": {role: asdict(tally) for role, tally in plan.meter.by_role.items()},
+            }
+            self._record.note(baseline_took=noted)
         window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
-        plan.meter.set_aside(baseline, seconds, window, plan.request.evaluation.repeats)
+        usage = {role: Tally(**values) for role, values in noted["usage"].items()}
+        plan.meter.set_aside(usage, noted["seconds"], window)
 
     def _search(self) -> Found:
         self._progress.phase("optimization", None)
@@ -122,6 +141,8 @@ class Sitting:
         if found.stopped is not None:
             best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
             self._progress.note(f"{found.stopped}; {best} is tested now")
+        if found.remark:
+            self._progress.note(found.remark)
         return found
 
     def _phase_over(self) -> None:

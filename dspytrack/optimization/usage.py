@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from dspytrack.result import RoleUsage
 
@@ -16,18 +16,25 @@ def to_femto(usd: float) -> int:
 
 @dataclass(frozen=True)
 class Bill:
-    """What one response took: tokens, USD (None where unknown) and wall seconds (None where unknown)."""
+    """What one response took: tokens, USD and wall seconds, each None where it is unknown."""
 
     role: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cost_usd: float | None
     seconds: float | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """Prompt and completion tokens together."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass
 class Tally:
-    """What some calls came to; `unpriced` counts those whose cost is unknown.
+    """What some calls came to; `unpriced` and `untold` count those whose cost and whose tokens are unknown.
 
     Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
     """
@@ -40,13 +47,15 @@ class Tally:
     completion_tokens: int = 0
     femto_usd: int = 0
     unpriced: int = 0
+    untold: int = 0
     replayed_seconds: float | None = 0.0
 
     def add(self, bill: Bill) -> None:
         """Count one billed call."""
         self.calls += 1
-        self.prompt_tokens += bill.prompt_tokens
-        self.completion_tokens += bill.completion_tokens
+        self.untold += bill.tokens is None
+        self.prompt_tokens += bill.prompt_tokens or 0
+        self.completion_tokens += bill.completion_tokens or 0
         if bill.cost_usd is None:
             self.unpriced += 1
         else:
@@ -70,8 +79,24 @@ class Tally:
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens together."""
+        """Prompt and completion tokens together, of the calls that told them."""
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def known_prompt_tokens(self) -> int | None:
+        """Prompt tokens, or None where one call did not tell them."""
+        return None if self.untold else self.prompt_tokens
+
+    @property
+    def known_completion_tokens(self) -> int | None:
+        """Completion tokens, or None where one call did not tell them."""
+        return None if self.untold else self.completion_tokens
+
+    def include(self, other: Tally) -> None:
+        """Add what other calls came to."""
+        for one in fields(self):
+            if one.name != "replayed_seconds":
+                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
     def usage(self) -> RoleUsage:
         """The tally as a value."""
@@ -80,7 +105,7 @@ class Tally:
             cached_calls=self.cached,
             failed_calls=self.failed,
             retried_calls=self.retried,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
+            prompt_tokens=self.known_prompt_tokens,
+            completion_tokens=self.known_completion_tokens,
             cost_usd=self.cost_usd,
         )
