@@ -18,25 +18,15 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
-from dspytrack.masking import keep_secret
 from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.calls import Call, count_failure, current_call, is_fatal
+from dspytrack.optimization.credentials import credentials
 from dspytrack.optimization.responses import InFlight, RunCache
 from dspytrack.request import LM, Price
 
 # Prices come with the installed packages: a run neither waits for a download nor changes its cost with the day.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-# Providers that DSPy calls without LiteLLM, with the keys it takes. LiteLLM knows more, but takes seconds to import.
-_NATIVE_KEYS = {
-    "openai": ("OPENAI_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    "groq": ("GROQ_API_KEY",),
-    "deepseek": ("DEEPSEEK_API_KEY",),
-    "openrouter": ("OPENROUTER_API_KEY",),
-    "xai": ("XAI_API_KEY",),
-}
 _BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=1)
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever the provider asks for
 
@@ -203,7 +193,7 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     if spec.max_tokens is not None:
         options["max_tokens"] = spec.max_tokens
     if spec.model != "local":
-        options |= _credentials(spec, key)
+        options |= credentials(spec, key)
     try:
         lm = MeteredLM(model, **options)
     except (ValueError, TypeError, dspy.utils.exceptions.LMError) as error:
@@ -211,39 +201,6 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     lm.role, lm.meter, lm.price, lm.embedded = role, meter or Meter(), spec.price, spec.model == "local"
     lm.retries, lm.place = spec.num_retries, str(spec.path or "") if lm.embedded else str(options.get("api_base") or "")
     return lm
-
-
-def _credentials(spec: LM, key: str) -> dict[str, Any]:
-    """The API key, looked up; an unknown provider or an unset variable is found before anything is spent."""
-    missing = _missing(spec, key)
-    if spec.api_key_env is not None:
-        secret = os.environ.get(spec.api_key_env)
-        if not secret:
-            raise ConfigError(f"the environment variable {spec.api_key_env} is not set", key=f"{key}.api_key_env")
-        keep_secret(secret)
-        return {"api_key": secret}
-    if missing:
-        raise ConfigError(f"set {' and '.join(missing)} in the environment to use `{spec.model}`", key=f"{key}.model")
-    return {}
-
-
-def _missing(spec: LM, key: str) -> list[str]:
-    """The environment variables that a model's provider, which must be a known one, takes and that are not set."""
-    provider, _, name = spec.model.partition("/")
-    if name and provider in _NATIVE_KEYS:
-        keys = _NATIVE_KEYS[provider]
-        return [] if any(os.environ.get(one) for one in keys) else [" or ".join(keys)]
-    import litellm
-
-    litellm.suppress_debug_info = True  # it would print its list of providers to stdout
-    try:
-        litellm.get_llm_provider(spec.model)
-    except litellm.BadRequestError as error:
-        raise ConfigError(
-            f"no provider knows `{spec.model}`; expected provider/model, such as openai/gpt-4.1-mini",
-            key=f"{key}.model",
-        ) from error
-    return litellm.validate_environment(spec.model).get("missing_keys") or []
 
 
 def metered(lm: dspy.LM, meter: Meter, key: str) -> MeteredLM:

@@ -4,7 +4,7 @@ The cost that every run pays once (imports, opening a fresh MLflow store, publis
 baseline evaluation, the search and the evaluation of its result. MLflow is imported and the store opened before
 `work` on every side that uses them; dspytrack by itself does both in the background while the baseline is measured.
 Every side keeps its responses on disk in a fresh folder: bare DSPy and autolog in the DSPY_CACHEDIR they are given,
-dspytrack in its record.
+dspytrack in its record, which takes the place of DSPy's cache.
 """
 
 from __future__ import annotations

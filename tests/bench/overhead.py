@@ -89,8 +89,10 @@ def _explain(section: Section, rounds: int) -> None:
         f"Every side does the same in a fresh process: evaluate the program on the test part, compile it by "
         f"`BootstrapFewShotWithRandomSearch` ({', '.join(f'{name}={value}' for name, value in SEARCH.items())}), "
         f"evaluate the result; {THREADS} threads, the same seed, data, metric and parts, the same LM calls (checked). "
-        "Every side keeps its responses in DSPy's disk and memory cache, in a fresh folder. The LM is a stub inside "
-        "the process. The store is a fresh SQLite file. Medians "
+        "Every side keeps its responses on disk, in a fresh folder: bare DSPy and autolog in DSPy's cache (16 SQLite "
+        "files, opened anew by each thread), dspytrack in the run's own file, where it also keeps what each cost. "
+        "dspytrack looks prices up once a model, DSPy twice a call. The LM is a stub inside the process. "
+        "The store is a fresh SQLite file. Medians "
         f"of {rounds} rounds, the sides in turn.",
         "`work` is the two evaluations and the compilation. What a run pays once is apart: imports; creating the "
         "SQLite store (MLflow's migrations; an existing store costs less); opening the run (checking the request, "

@@ -1,0 +1,62 @@
+"""API keys from the environment: which one an LM takes, and whether it is there, before anything is spent."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dspytrack.errors import ConfigError
+from dspytrack.masking import keep_secret
+from dspytrack.request import LM
+
+# Providers that DSPy calls without LiteLLM, with the keys it takes. LiteLLM knows more, but takes seconds to import.
+_NATIVE_KEYS = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY",),
+    "xai": ("XAI_API_KEY",),
+}
+
+
+def credentials(spec: LM, key: str) -> dict[str, Any]:
+    """The API key that an LM takes, looked up in the environment, as dspy.LM's arguments.
+
+    Args:
+        spec: of the LM.
+        key: of the config file, for errors.
+
+    Raises:
+        ConfigError: where no provider knows the model, or its key is not set.
+    """
+    missing = _missing(spec, key)
+    if spec.api_key_env is not None:
+        secret = os.environ.get(spec.api_key_env)
+        if not secret:
+            raise ConfigError(f"the environment variable {spec.api_key_env} is not set", key=f"{key}.api_key_env")
+        keep_secret(secret)
+        return {"api_key": secret}
+    if missing:
+        raise ConfigError(f"set {' and '.join(missing)} in the environment to use `{spec.model}`", key=f"{key}.model")
+    return {}
+
+
+def _missing(spec: LM, key: str) -> list[str]:
+    """The environment variables that a model's provider, which must be a known one, takes and that are not set."""
+    provider, _, name = spec.model.partition("/")
+    if name and provider in _NATIVE_KEYS:
+        keys = _NATIVE_KEYS[provider]
+        return [] if any(os.environ.get(one) for one in keys) else [" or ".join(keys)]
+    import litellm
+
+    litellm.suppress_debug_info = True  # it would print its list of providers to stdout
+    try:
+        litellm.get_llm_provider(spec.model)
+    except litellm.BadRequestError as error:
+        raise ConfigError(
+            f"no provider knows `{spec.model}`; expected provider/model, such as openai/gpt-4.1-mini",
+            key=f"{key}.model",
+        ) from error
+    return litellm.validate_environment(spec.model).get("missing_keys") or []
