@@ -80,6 +80,24 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
     assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
 
 
+def test_an_own_lm_awaited_is_asked_once_for_identical_requests_and_billed_where_it_does_not_cache(
+    tmp_path: Path,
+) -> None:
+    async def four(asked: dspy.LM) -> list[Any]:
+        return list(await asyncio.gather(*(asked.acall("how is it?") for _ in range(4))))
+
+    with lm_server(delay=0.2) as server:
+        meter = Meter()
+        own = dspy.LM("openai/gpt-4o-mini", api_base=server.api_base, api_key="a-key-of-its-own")
+        with metering(tmp_path / "responses.jsonl", meter):
+            asyncio.run(four(own))
+            assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
+            asyncio.run(four(own.copy(cache=False)))
+            assert (server.billed, meter.total.calls, meter.total.cached) == (5, 5, 3)
+        with metering(tmp_path / "responses.jsonl", Meter()) as again:
+            assert len(again.paid) == 5
+
+
 def test_two_servers_with_one_model_name_do_not_answer_for_each_other(tmp_path: Path) -> None:
     with lm_server(lambda body: "first") as first, lm_server(lambda body: "second") as second:
         meter = Meter()
@@ -107,9 +125,10 @@ def test_an_lm_that_a_program_opens_itself_is_counted_and_capped_and_its_key_is_
 
 @pytest.mark.integration
 @pytest.mark.parametrize("cap", [{"max_lm_calls": 60}, {"max_cost_usd": 0.001}, {"max_tokens": 4000}])
-def test_an_lm_that_is_told_not_to_cache_is_counted_and_capped_as_any_other(cap: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["Own", "Uncached"])
+def test_an_lm_of_a_programs_own_is_counted_and_capped_as_any_other(kind: str, cap: Any, tmp_path: Path) -> None:
     with lm_server() as server:
-        program = {"import": "owner:Uncached", "params": {"api_base": server.api_base}}
+        program = {"import": f"owner:{kind}", "params": {"api_base": server.api_base}}
         whole = run(server, tmp_path, program=program)
         assert whole.status == "completed", whole.error
         assert whole.usage["own"].calls == server.billed > 0

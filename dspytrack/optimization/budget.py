@@ -109,7 +109,7 @@ class Meter:
                 over a cap.
         """
         with self._lock:
-            while waits and self._spends and self._in_flight[role] and not self.reserve.knows(role):
+            while waits and self._in_flight[role] and self._must_learn_of(role):
                 self._check()
                 self._landed.wait(0.2)
             if self._stop is None and self._capped:
@@ -118,6 +118,11 @@ class Meter:
                     self._end("budget", reached)
             self._check()
             self._in_flight[role] += 1
+
+    def _must_learn_of(self, role: str) -> bool:
+        """Whether one call is to show what a role's calls take; where one has failed, the others do not wait for it."""
+        used = self.roles.get(role, Tally())
+        return self._spends and not self.reserve.knows(role) and not (used.failed or used.retried)
 
     def check(self, phase: int | None = None) -> None:
         """Go on, or end the run.

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dspy
@@ -19,9 +18,9 @@ from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
 from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.calls import Call, count_failure, current_call, is_fatal
+from dspytrack.optimization.calls import Call, count_failure, is_fatal
 from dspytrack.optimization.credentials import credentials
-from dspytrack.optimization.responses import InFlight, RunCache
+from dspytrack.optimization.responses import InFlight, landing, under_way
 from dspytrack.request import LM, Price
 
 # Prices come with the installed packages: a run neither waits for a download nor changes its cost with the day.
@@ -126,23 +125,10 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
                 except Exception as error:
                     self._final(call, error)
                     raise
-            while not landed.is_set():
-                await asyncio.sleep(0.005)
+            await landing(landed)
 
-    @contextmanager
-    def _call(self, waits: bool = True) -> Iterator[Call]:
-        """One call on its way; however it ends, those who wait for its request go on."""
-        self.meter.check(dspy.settings.get("dspytrack_phase"))
-        call = Call(self.role, self.meter, self.price, self.embedded, self.place, waits)
-        token = current_call.set(call)
-        try:
-            yield call
-        finally:
-            if call.started is not None:
-                self.meter.abandoned(self.role)
-            if isinstance(dspy.cache, RunCache):
-                dspy.cache.land(call)
-            current_call.reset(token)
+    def _call(self, waits: bool = True) -> AbstractContextManager[Call]:
+        return under_way(Call(self.role, self.meter, self.price, self.embedded, self.place, waits))
 
     def _final(self, call: Call, error: Exception) -> None:
         """Count a call that really was made and that no further try would mend."""

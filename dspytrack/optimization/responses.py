@@ -6,6 +6,7 @@ lies beside it, so that a resumed run knows what was paid without a second book.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,25 @@ from dspytrack.optimization.usage import Bill
 _FREE_DISK = "free some space and resume the run"
 
 
+@contextmanager
+def under_way(call: Call) -> Iterator[Call]:
+    """One call on its way; however it ends, those who wait for its request go on.
+
+    Raises:
+        RunStop: where the run is to end.
+    """
+    call.meter.check(dspy.settings.get("dspytrack_phase"))
+    token = current_call.set(call)
+    try:
+        yield call
+    finally:
+        if call.started is not None:
+            call.meter.abandoned(call.role)
+        if isinstance(dspy.cache, RunCache):
+            dspy.cache.land(call)
+        current_call.reset(token)
+
+
 class InFlight(Exception):
     """The same request is on its way already: an awaiting caller, who may not block a thread, waits for `landed`."""
 
@@ -33,10 +53,16 @@ class InFlight(Exception):
         super().__init__("the same request is in flight")
 
 
+async def landing(landed: threading.Event) -> None:
+    """Await a request that another call is on its way with."""
+    while not landed.is_set():
+        await asyncio.sleep(0.005)
+
+
 class RunCache(Cache):  # type: ignore[misc]
     """A run's responses by request, as DSPy's cache.
 
-    An LM that the run did not build, such as one that a program opens by itself, is billed to the role "own".
+    What is no LM's call but is kept here all the same, such as an embedding, is billed to the role "own".
     """
 
     def __init__(self, file: ResponseFile, meter: Meter | None = None) -> None:
@@ -148,34 +174,20 @@ class RunCache(Cache):  # type: ignore[misc]
             self._count(bill, call, admitted=call is not None)
 
     @contextmanager
-    def passing_by(self, waits: bool) -> Iterator[Callable[[dict[str, Any], float | None], None]]:
+    def passing_by(self, call: Call) -> Iterator[Callable[[dict[str, Any], float | None], None]]:
         """A call that DSPy does not look up here: admitted, and billed by what the yielded function is told.
 
         Its bill is kept, its response is not: a resumed run counts it and asks again.
-
-        Args:
-            waits: whether this thread may be held up.
         """
-        call = current_call.get()
-        role, meter = (OWN, self._meter) if call is None else (call.role, call.meter)
-        meter.check(dspy.settings.get("dspytrack_phase"))
-        meter.admit(role, waits)
-        if call is not None:
-            call.started = time.perf_counter()
-        under_way = True
+        call.meter.admit(call.role, call.waits)
+        call.started = time.perf_counter()
 
         def told(usage: dict[str, Any], cost: float | None) -> None:
-            nonlocal under_way
             bill = bill_of(usage, cost, call)
             self._keep(f"passing by {uuid4().hex}", None, bill, call)
-            under_way = False
             self._count(bill, call, admitted=True)
 
-        try:
-            yield told
-        finally:
-            if call is None and under_way:
-                meter.abandoned(OWN)
+        yield told
 
     def _count(self, bill: Bill, call: Call | None, admitted: bool) -> None:
         if call is not None:
