@@ -151,12 +151,12 @@ class Meter:
         """Which cap one more call of a role would break, in words."""
         caps, used, kept = self.caps, self._sum(), self.reserve.kept
         flying = self._in_flight + Counter({role: 1})
-        may = self.reserve.for_calls(flying.items())
+        may, slowest = self.reserve.for_calls(flying.items()), self.reserve.slowest(role)
         limits: tuple[tuple[str, float | None, float, float, float], ...] = (
             ("max_lm_calls", caps.max_lm_calls, used.calls, sum(flying.values()), kept.calls),
             ("max_tokens", caps.max_tokens, used.tokens, may.tokens, kept.tokens),
             ("max_cost_usd", caps.max_cost_usd, used.known_usd, may.known_usd, kept.known_usd),
-            ("max_optimization_time", caps.max_optimization_time, self.seconds, 0.0, self.reserve.seconds),
+            ("max_optimization_time", caps.max_optimization_time, self.seconds, slowest, self.reserve.seconds),
         )
         for name, cap, spent, next_ones, set_aside in limits:
             if cap is not None and (spent + next_ones > cap - set_aside or spent >= cap - set_aside):

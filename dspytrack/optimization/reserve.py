@@ -78,6 +78,10 @@ class Reserve:
         """Whether a call of the role has been seen."""
         return role in self._last
 
+    def slowest(self, role: str) -> float:
+        """Seconds that the slowest of a role's last calls took; 0 where none is known."""
+        return max((one.seconds or 0.0 for one in self._last.get(role, ())), default=0.0)
+
     def for_calls(self, roles: Iterable[tuple[str, int]]) -> Tally:
         """What calls on their way may come to, each as much as the dearest of its role's last ones.
 

@@ -126,8 +126,9 @@ class Capped:
         found = []
         if self.cap not in self.reason:
             found.append(f"{self.name}: the cap was not met: {self.reason}")
-        if self.calls_over > self.threads:
-            found.append(f"{self.name}: {self.calls_over} calls over, {self.threads} in flight at most")
+        allowed = self.threads if self.cap == "max_optimization_time" else 1
+        if self.calls_over > allowed:
+            found.append(f"{self.name}: {self.calls_over} calls over, {allowed} at most")
         if not self.calls_counted <= self.calls <= self.calls_counted + self.calls_failed:
             counted = f"{self.calls_counted} counted, {self.calls_failed} failed"
             found.append(f"{self.name}: {self.calls} calls billed, {counted}")
@@ -195,8 +196,9 @@ def _section(found: list[Capped]) -> Section:
         "the baseline or in the search. A cap met in the search leaves the final evaluation what is set aside for it "
         "(tokens, cost and time twice over), so the whole run then stays below. Tokens and cost are those that the "
         "LM server billed, the seconds those of the whole run with its closing, calls over are the answers beyond "
-        "the cap: at most the calls in flight, as the table must show, and what was billed must be what dspytrack "
-        "counted (a call that failed may or may not have been billed). A cap on calls too small for the two "
+        "the cap: none on calls, one at most on tokens and cost (a call in flight counts as the dearest of its role's "
+        "last 16), and the calls in flight on time. What was billed must be what dspytrack counted (a call that failed "
+        "may or may not have been billed). A cap on calls too small for the two "
         "evaluations is refused before anything is spent.",
     )
     section.table(
