@@ -24,10 +24,11 @@ demo: $(VENV)/.installed  ## make a real language model measurably better at a t
 	cd examples/quickstart && $(BIN)/dspytrack optimize config.yaml
 	cd examples/quickstart && $(BIN)/dspytrack runs best
 
-lint: install  ## ruff and mypy
+lint: install  ## ruff, mypy and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 check: lint  ## lint, types and unit tests, in under a minute
 	$(BIN)/pytest -q -m 'not integration and not engine and not local_lm'

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from dspytrack.errors import ChangedError, RunStop, UnreachableError
 from dspytrack.masking import masked
 from dspytrack.optimization.interruption import Cancellation, interruptible
+from dspytrack.optimization.progress import Progress, Quiet
 from dspytrack.optimization.record import RUNS_DIR, Record, now
-from dspytrack.progress import Progress, Quiet
 from dspytrack.request import OptimizationRequest
 from dspytrack.result import OptimizationResult, PerformanceMetrics
 
@@ -87,7 +87,7 @@ class OptimizationPipeline:
             ConfigError: for a mistake in the request; nothing was spent.
             UsageError: where the run cannot be resumed.
         """
-        from dspytrack.optimization.metering import metering
+        from dspytrack.optimization.metered.run import metering
         from dspytrack.optimization.outcome import cut_off
         from dspytrack.optimization.plan import make_plan
 

@@ -9,9 +9,9 @@ from typing import Any
 import dspy
 import pytest
 
-from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.lm import build_lm
-from dspytrack.optimization.metering import metering
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.run import metering
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.request import LM

@@ -4,7 +4,7 @@ import pytest
 from dspy.clients import costs
 from dspy.lm15 import Message, Response, TextPart, Usage
 
-from dspytrack.optimization.prices import remembered_prices
+from dspytrack.optimization.metered.prices import remembered_prices
 
 
 def response(model: str) -> Response:

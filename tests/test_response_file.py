@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litellm.types.utils import ModelResponse, Usage
 
-from dspytrack.optimization.response_file import ResponseFile
-from dspytrack.optimization.usage import Bill
+from dspytrack.optimization.metered.response_file import ResponseFile
+from dspytrack.optimization.metered.usage import Bill
 
 BILL = Bill("task", 12, 3, 0.00025, 0.5)
 plain = st.recursive(

@@ -13,7 +13,7 @@ import dspy
 
 from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
-from dspytrack.optimization.metering import metering
+from dspytrack.optimization.metered.run import metering
 from dspytrack.optimization.plan import Plan, judge_calls
 
 Range = tuple[float, float]

@@ -19,8 +19,8 @@ import dspy
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
-from dspytrack.optimization.calls import tallied
 from dspytrack.optimization.dataset import Item
+from dspytrack.optimization.metered.calls import tallied
 from dspytrack.optimization.metric import ScoredMetric
 from dspytrack.result import Row
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dspytrack.errors import RunStop
-from dspytrack.optimization.budget import Meter
+from dspytrack.optimization.metered.budget import Meter
 
 T = TypeVar("T")
 GRACE = 2.0  # seconds that calls in flight get to come home after an interruption

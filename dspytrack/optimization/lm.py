@@ -17,10 +17,10 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
-from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.calls import Call, count_failure, is_fatal
 from dspytrack.optimization.credentials import credentials
-from dspytrack.optimization.responses import InFlight, landing, under_way
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.calls import Call, count_failure, is_fatal
+from dspytrack.optimization.metered.responses import InFlight, landing, under_way
 from dspytrack.request import LM, Price
 
 # Prices come with the installed packages: a run neither waits for a download nor changes its cost with the day.

@@ -13,10 +13,10 @@ from typing import Any
 import dspy
 
 from dspytrack.errors import ConfigError, RunStop
-from dspytrack.optimization.budget import Meter
 from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
-from dspytrack.optimization.metering import metering
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.run import metering
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, build, prepare
 from dspytrack.optimization.program import build_program, output_fields

@@ -12,11 +12,11 @@ from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
 from dspytrack.optimization.interruption import in_thread
 from dspytrack.optimization.logs import logged
+from dspytrack.optimization.metered.usage import Tally
 from dspytrack.optimization.plan import Plan
+from dspytrack.optimization.progress import Progress
 from dspytrack.optimization.record import Record
 from dspytrack.optimization.search import Found, search
-from dspytrack.optimization.usage import Tally
-from dspytrack.progress import Progress
 from dspytrack.result import Candidate, Row
 
 SEEN_CALLS = 16  # task calls whose mean says what a candidate takes

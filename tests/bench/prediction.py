@@ -55,10 +55,10 @@ def sides(folder: Path) -> dict[str, Callable[[list[Any]], None]]:
     """What each side does with a turn's examples."""
     import dspy
 
-    from dspytrack.optimization.budget import Meter
     from dspytrack.optimization.dataset import to_examples
     from dspytrack.optimization.evaluation import evaluate
     from dspytrack.optimization.lm import build_lm
+    from dspytrack.optimization.metered.budget import Meter
     from dspytrack.optimization.metric import build_metric
     from dspytrack.optimization.record import Record
 
@@ -92,8 +92,8 @@ def measured(folder: Path) -> dict[str, list[float]]:
     import dspy
 
     from dspytrack.optimization.dataset import load_parts
-    from dspytrack.optimization.response_file import ResponseFile
-    from dspytrack.optimization.responses import RunCache
+    from dspytrack.optimization.metered.response_file import ResponseFile
+    from dspytrack.optimization.metered.responses import RunCache
 
     answer_at_once()
     work = sides(folder)

@@ -12,8 +12,8 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError
 
-from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.usage import Bill, Tally
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.usage import Bill, Tally
 from dspytrack.request import Price
 
 OWN = "own"

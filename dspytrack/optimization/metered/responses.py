@@ -18,10 +18,10 @@ import dspy
 from dspy.clients.cache import Cache
 
 from dspytrack.errors import RunStop
-from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.calls import OWN, Call, bill_of, current_call, current_tally
-from dspytrack.optimization.response_file import ResponseFile
-from dspytrack.optimization.usage import Bill
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.calls import OWN, Call, bill_of, current_call, current_tally
+from dspytrack.optimization.metered.response_file import ResponseFile
+from dspytrack.optimization.metered.usage import Bill
 
 _FREE_DISK = "free some space and resume the run"
 

@@ -1,6 +1,6 @@
 """The meter every LM call passes: counts use by role, holds the caps, ends a run from inside a call.
 
-Owns the counting and the decision to stop; `lm.py` and `responses.py` call it, `pipeline.py` reads it.
+Owns the counting and the decision to stop.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
-from dspytrack.optimization.reserve import Reserve
-from dspytrack.optimization.usage import Bill, Tally
+from dspytrack.optimization.metered.reserve import Reserve
+from dspytrack.optimization.metered.usage import Bill, Tally
 from dspytrack.request import Constraints
 from dspytrack.result import RoleUsage
 

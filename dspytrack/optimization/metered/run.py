@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dspy
 
-from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.passing_calls import counted
-from dspytrack.optimization.prices import remembered_prices
-from dspytrack.optimization.response_file import ResponseFile
-from dspytrack.optimization.responses import RunCache
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.passing_calls import counted
+from dspytrack.optimization.metered.prices import remembered_prices
+from dspytrack.optimization.metered.response_file import ResponseFile
+from dspytrack.optimization.metered.responses import RunCache
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 
 from dspy.clients import execution
 
-from dspytrack.optimization.budget import Meter
-from dspytrack.optimization.calls import OWN, Call, count_failure, current_call, is_fatal
-from dspytrack.optimization.responses import InFlight, RunCache, landing, under_way
+from dspytrack.optimization.metered.budget import Meter
+from dspytrack.optimization.metered.calls import OWN, Call, count_failure, current_call, is_fatal
+from dspytrack.optimization.metered.responses import InFlight, RunCache, landing, under_way
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from dspytrack.optimization.usage import Bill, Tally, to_femto
+from dspytrack.optimization.metered.usage import Bill, Tally, to_femto
 
 MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
 SEEN = 16  # calls of a role by whose dearest the next one is reckoned

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from dspy.clients.disk_serialization import DeserializationError, _restricted_load
 
-from dspytrack.optimization.usage import Bill
+from dspytrack.optimization.metered.usage import Bill
 
 
 class ResponseFile:
