@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dspytrack.optimization.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
-_ONE_AT_A_TIME = threading.Lock()  # protects what is the process's own: stdout and DSPy's cache
+_ONE_AT_A_TIME = threading.Lock()  # protects what is the process's own: stdout, and DSPy's cache and way of calling
 Stated = PerformanceMetrics | Mapping[str, float]
 
 
@@ -87,22 +87,28 @@ class OptimizationPipeline:
             ConfigError: for a mistake in the request; nothing was spent.
             UsageError: where the run cannot be resumed.
         """
-        from dspytrack.optimization.metered.run import metering
-        from dspytrack.optimization.outcome import cut_off
         from dspytrack.optimization.plan import make_plan
 
-        plan = make_plan(request, training_data)
-        stated = _stated(baseline_metrics)
-        record = self._open(plan, stated, resume, allow_changes)
-        if cancellation is not None:
-            cancellation.ends(plan.meter)
-        with _ONE_AT_A_TIME, record.locked(), interruptible(plan.meter), _disk_space(record):
+        with _ONE_AT_A_TIME:  # while it is planned, too: a check takes the place of DSPy's cache as a run does
+            plan = make_plan(request, training_data)
+            if cancellation is not None:
+                cancellation.ends(plan.meter)
+            stated = _stated(baseline_metrics)
+            record = self._open(plan, stated, resume, allow_changes)
+            return self._carried_out(plan, record, stated)
+
+    def _carried_out(self, plan: Plan, record: Record, stated: Mapping[str, float]) -> OptimizationResult:
+        """One sitting, from opening the record to publishing what is known at its end."""
+        from dspytrack.optimization.metered.run import metering
+        from dspytrack.optimization.outcome import cut_off
+
+        with record.locked(), interruptible(plan.meter), _disk_space(record):
             seconds = record.sit_down()
             record.mend()
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
-                for note in _without_effect(request):
+                for note in _without_effect(plan.request):
                     self._progress.note(note)
                 try:
                     with metering(record.responses, plan.meter) as cache:

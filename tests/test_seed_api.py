@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from dspytrack.errors import UsageError
 from dspytrack.pipeline import OptimizationPipeline
+from dspytrack.result import OptimizationResult
 from dspytrack.tracking import MLflowConfig, MLflowTracker
 from tests.lm_server import lm_server
 from tests.runs import request, rows
@@ -101,3 +103,20 @@ def test_a_run_cancelled_before_it_has_a_plan_asks_no_lm(tmp_path: Path, monkeyp
         assert server.billed == 0
     results = [json.loads(path.read_text())["status"] for path in runs.glob("*/result.json")]
     assert results in ([], ["interrupted"])
+
+
+def test_runs_asked_for_at_once_in_one_process_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    with lm_server(delay=0.02) as first, lm_server(delay=0.02) as second:
+
+        async def both() -> list[OptimizationResult]:
+            pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+            asked = [request(server.api_base, tmp_path) for server in (first, second)]
+            return list(await asyncio.gather(*(pipeline.run_optimization(one, None, rows(60)) for one in asked)))
+
+        began = time.monotonic()
+        results = asyncio.run(both())
+        took = time.monotonic() - began
+    assert [result.status for result in results] == ["completed", "completed"]
+    assert [result.usage["task"].calls for result in results] == [first.billed, second.billed] == [48, 48]
+    assert sum(result.duration_seconds for result in results) < took
