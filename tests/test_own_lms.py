@@ -104,6 +104,8 @@ def test_two_servers_with_one_model_name_do_not_answer_for_each_other(tmp_path: 
         with metering(tmp_path / "responses.jsonl", meter):
             assert lm(first, meter)("hi") == ["first"]
             assert lm(second, meter)("hi") == ["second"]
+    kept = (tmp_path / "responses.jsonl").read_text()
+    assert first.api_base not in kept and second.api_base not in kept  # an address may hold a password
 
 
 @pytest.mark.integration

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -87,9 +88,12 @@ class RunCache(Cache):  # type: ignore[misc]
         return key in self._file
 
     def cache_key(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> str:
-        """The request's hash within the current namespace, at the server that is asked."""
+        """The request's hash within the current namespace, at the server that is asked.
+
+        Of the server's address, which may hold a password, only a hash is part of it.
+        """
         call = current_call.get()
-        place = f"{call.place}:" if call is not None and call.place else ""
+        place = sha256(call.place.encode()).hexdigest()[:12] + ":" if call is not None and call.place else ""
         namespace = dspy.settings.get("dspytrack_namespace") or ""
         return f"{namespace}{place}{super().cache_key(request, ignored_args_for_cache_key)}"
 
