@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -260,3 +261,97 @@ def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_message_is_one_sentence_on_one_line(folder: Path) -> None:
     for old, new in (("program:", "programm:"), ("{k: 2}", "{kk: 2}"), ("path: data.jsonl", "path: x.jsonl")):
         assert not re.search(r"[\n\t]", str(fault(edited(folder, old, new))))
+
+
+RAG = """\
+import dspy
+
+
+class Rag(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.answer = dspy.Predict("context, text -> label, confidence: float")
+
+    def forward(self, text):
+        found = self.answer(context=["a passage"], text=text)
+        return dspy.Prediction(context=["a passage"], label=found.label, sure=found.confidence > 0.5)
+"""
+SIGNATURE = 'signature: "text -> label"\n  instructions: Name the mood.'
+
+
+def with_metric(folder: Path, body: str, signature: str | None = None, module: str = "predict") -> None:
+    """The config with a metric of one expression of `ex` and `pred`, and an imported program or another signature."""
+    (folder / "rag.py").write_text(f"{RAG}\n\ndef metric(ex, pred):\n    return {body}\n")
+    program = "import: 'rag:Rag'" if signature is None else f"signature: {json.dumps(signature)}\n  module: {module}"
+    changed = CONFIG.replace(SIGNATURE, program).replace("name: exact_match, field: label", "import: 'rag:metric'")
+    (folder / "config.yaml").write_text(changed)
+
+
+@pytest.fixture
+def _fresh_modules() -> Iterator[None]:
+    """Each test's own `rag` is imported anew."""
+    sys.modules.pop("rag", None)
+    yield
+    sys.modules.pop("rag", None)
+
+
+@pytest.mark.usefixtures("_fresh_modules")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "float(any(ex.label in one for one in pred.context))",
+        "float(ex.label in pred['context'][0])",
+        "float('passage' in pred.toDict()['context'][0])",
+        "float(pred.sure) + pred.confidence",
+        "ex.label == pred.label",
+    ],
+)
+def test_a_metric_that_reads_what_only_a_real_prediction_of_an_import_has_is_no_mistake(
+    folder: Path, body: str
+) -> None:
+    with_metric(folder, body)
+    make_plan(load_request(folder / "config.yaml"))
+
+
+@pytest.mark.usefixtures("_fresh_modules")
+@pytest.mark.parametrize(
+    ("signature", "module", "body"),
+    [
+        ("text -> label, confidence: float", "predict", "(ex.label == pred.label) * pred.confidence"),
+        ("text -> label, confidence: float", "predict", "pred.confidence"),
+        ("text -> label, kind: Literal['a', 'b']", "predict", "{'a': 0.5, 'b': 1.0}[pred.kind]"),
+        ("text -> label, years: list[int] | None", "predict", "max(pred.years) > 1"),
+        ("text -> label, known: str", "predict", "float(pred.known.split()[0])"),
+        ("text -> label", "chain_of_thought", "len(pred.reasoning) / len(pred.reasoning.split())"),
+        ("text -> stars: int", "predict", "1 / (1 + abs(pred.stars - int(ex.stars)))"),
+    ],
+)
+def test_a_metric_that_reads_an_output_without_a_label_is_no_mistake(
+    folder: Path, signature: str, module: str, body: str
+) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"stars": "3"}) + "\n" for row in ROWS))
+    with_metric(folder, body, signature, module)
+    make_plan(load_request(folder / "config.yaml"))
+
+
+@pytest.mark.usefixtures("_fresh_modules")
+@pytest.mark.parametrize(
+    ("signature", "body"),
+    [
+        ("text -> label", "pred.lable == ex.label"),
+        ("text -> label", "pred.text == ex.text"),
+        ("text -> label", "pred['label'] - 1"),
+        ("text -> label, confidence: float", "ex.lable == pred.label"),
+        ("text -> label, confidence: float", "'good' if pred.confidence < 1 else 'bad'"),
+        (None, "ex.lable == pred.context"),
+        (None, "pred.label.lowercase() == ex.label"),
+        (None, "print(pred)"),
+    ],
+)
+def test_a_metric_that_is_wrong_whatever_the_prediction_is_refused(
+    folder: Path, signature: str | None, body: str
+) -> None:
+    with_metric(folder, body, signature)
+    error = fault(folder)
+    assert (error.key, error.exit_code) == ("metric.import", 2)
+    assert "raises on the first example (data.jsonl:" in str(error)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MetricFunction = Callable[..., Any]
 
 
+class NoScoreError(TypeError):
+    """A metric returned neither bool, number nor score with feedback."""
+
+
 class Score(NamedTuple):
     """A score and, where the metric says, why."""
 
@@ -44,7 +48,7 @@ class ScoredMetric:
         """One example's score.
 
         Raises:
-            TypeError: where the metric returns neither bool, number nor score with feedback.
+            NoScoreError: where the metric returns neither bool, number nor score with feedback.
         """
         given = (example, prediction, trace, *more, None, None)[: self._places]
         return _as_score(self._function(*given, **self._params), self.name)
@@ -149,7 +153,8 @@ def _read_score(found: Any, name: str) -> Score:
         return Score(float(found.score), getattr(found, "feedback", None))
     if hasattr(found, "item"):
         return Score(float(found.item()))
-    raise TypeError(f"the metric {name} returned {type(found).__name__}; expected a bool, a number or score + feedback")
+    kind = type(found).__name__
+    raise NoScoreError(f"the metric {name} returned {kind}; expected a bool, a number or score + feedback")
 
 
 def _words(value: Any) -> list[str]:

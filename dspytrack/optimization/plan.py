@@ -21,6 +21,7 @@ from dspytrack.optimization.optimizers import Prepared, build, prepare
 from dspytrack.optimization.program import build_program, output_fields
 from dspytrack.optimization.responses import response_cache
 from dspytrack.optimization.search_calls import Sizes
+from dspytrack.optimization.trial import certain_fault
 from dspytrack.request import LM, OptimizationRequest
 
 ROLES = ("task", "teacher", "prompt", "reflection")
@@ -184,13 +185,11 @@ def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Ite
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
     example = to_examples([item], request.dataset.inputs)[0]
-    blank = dict.fromkeys(output_fields(program), "")
-    prediction = dspy.Prediction(**(blank | item.fields))
     try:
-        metric.score(example, prediction)
+        error = certain_fault(metric, program, example, imported=request.program.import_ is not None)
     except RunStop:
         return
-    except Exception as error:
+    if error is not None:
         key = "metric.import" if request.metric.import_ else "metric"
         where = f"raises on the first example ({item.place}) given its own labels"
         raise ConfigError(f"`{metric.name}` {where}: {type(error).__name__}: {error}", key=key) from error
