@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dspy
 import pytest
+from dspy.utils import DummyLM
 
 from dspytrack.config_file import load_request, located
 from dspytrack.errors import ConfigError, UsageError
 from dspytrack.optimization.plan import make_plan
+from dspytrack.optimization.program import TAKEN_IN_CALLS
 
 CONFIG = """\
 target: {id: mood}
@@ -355,3 +358,59 @@ def test_a_metric_that_is_wrong_whatever_the_prediction_is_refused(
     error = fault(folder)
     assert (error.key, error.exit_code) == ("metric.import", 2)
     assert "raises on the first example (data.jsonl:" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [("base", "dataset.inputs"), ("self", "dataset.inputs"), ("dspy_id", "dataset.inputs"), ("demos", None)]
+    + [(name, None) for name in ("config", "lm", "signature", "new_signature", "completions")],
+)
+def test_an_input_that_dspy_keeps_for_itself_is_refused_by_name(folder: Path, column: str, key: str | None) -> None:
+    (folder / "data.jsonl").write_text(
+        "".join(json.dumps({column: r["text"], "label": r["label"]}) + "\n" for r in ROWS)
+    )
+    edited(folder, "inputs: [text]", f"inputs: [{column}]")
+    (folder / "config.yaml").write_text(
+        (folder / "config.yaml").read_text().replace("text -> label", f"{column} -> label")
+    )
+    error = fault(folder)
+    assert f"`{column}`" in str(error)
+    assert error.exit_code == 2
+    if key is not None:
+        assert error.key == key
+        assert "data.jsonl:1" in str(error)
+
+
+def test_a_column_that_dspy_keeps_for_itself_is_refused_with_its_file(folder: Path) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"base": "x"}) + "\n" for row in ROWS))
+    assert "the column `base` (data.jsonl:1) would be lost" in str(fault(folder))
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"demos": "x"}) + "\n" for row in ROWS))
+    make_plan(load_request(folder / "config.yaml"))  # no input: nothing is lost
+    edited(folder, "inputs: [text]", "inputs: [text, demos]")
+    assert "the column `demos` (data.jsonl:" in str(fault(folder))
+
+
+@pytest.mark.usefixtures("_fresh_modules")
+def test_an_imported_program_may_take_such_an_input_where_no_predictor_is_given_it_by_that_name(folder: Path) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"config": "x"}) + "\n" for row in ROWS))
+    (folder / "rag.py").write_text(RAG.replace("def forward(self, text)", "def forward(self, text, config)"))
+    edited(folder, SIGNATURE, "import: 'rag:Rag'")
+    make_plan(load_request(folder / "config.yaml", ["dataset.inputs=[text, config]"]))
+    (folder / "rag.py").write_text(RAG.replace("context", "demos"))
+    sys.modules.pop("rag")
+    error = fault(folder)
+    assert error.key == "program.import"
+    assert "`demos`" in str(error)
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN_IN_CALLS | {"base"}))
+def test_what_is_refused_as_an_input_is_really_lost_in_dspy(name: str) -> None:
+    lm = DummyLM([{"label": "up"}])
+    try:
+        with dspy.context(lm=lm):
+            example = dspy.Example(**{name: "a text"}).with_inputs(name)
+            fields = {name: (str, dspy.InputField()), "label": (str, dspy.OutputField())}
+            dspy.Predict(dspy.Signature(fields))(**example.inputs())
+    except (AssertionError, TypeError, ValueError):
+        return
+    assert "a text" not in str(lm.history[-1]["messages"])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import dspy
 
 PARTS = ("train", "val", "test")
+_OWN_NAMES = {"base", "self"}  # arguments of dspy.Example itself: a column of such a name would be lost
+_HIDDEN = "dspy_"  # what dspy.Example hides from a program's inputs
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,11 @@ def _with_inputs(items: list[Item], inputs: Sequence[str]) -> list[Item]:
 
 def _check_columns(items: list[Item], spec: Dataset) -> None:
     for item in items:
+        hidden = {name for name in spec.inputs if name.startswith(_HIDDEN)}
+        for name in item.fields:
+            if name in _OWN_NAMES | hidden:
+                said = f"the column `{name}` ({item.place}) would be lost: DSPy keeps that name for itself; rename it"
+                raise ConfigError(said, key="dataset.inputs" if name in spec.inputs else "dataset")
         wanted = {"dataset.inputs": spec.inputs, "dataset.stratify": [spec.stratify] if spec.stratify else []}
         for key, names in wanted.items():
             for name in names:

@@ -94,7 +94,8 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
     field, tolerance = spec.field, spec.tolerance
 
     def builtin(example: Any, prediction: Any) -> float:
-        expected, found = example[field], getattr(prediction, field, None)
+        read = getattr(prediction, "get", None)  # of a Prediction: `items`, `copy` and the like are its methods
+        expected, found = example[field], getattr(prediction, field, None) if read is None else read(field)
         return _BUILT_IN[str(spec.name)](expected, found, tolerance)
 
     return ScoredMetric(builtin, str(spec.name))

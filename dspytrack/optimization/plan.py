@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, build, prepare
-from dspytrack.optimization.program import build_program, output_fields
+from dspytrack.optimization.program import TAKEN_IN_CALLS, build_program, output_fields
 from dspytrack.optimization.responses import response_cache
 from dspytrack.optimization.search_calls import Sizes
 from dspytrack.optimization.trial import certain_fault
@@ -82,7 +83,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     """
     parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
-    _check_inputs(request, program)
+    _check_inputs(request, program, parts.train[0].place)
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
@@ -159,7 +160,12 @@ def _check_prices(
             )
 
 
-def _check_inputs(request: OptimizationRequest, program: dspy.Module) -> None:
+def _check_inputs(request: OptimizationRequest, program: dspy.Module, place: str) -> None:
+    named = inspect.signature(program.forward).parameters
+    for name in request.dataset.inputs:
+        if name in TAKEN_IN_CALLS and name not in named:
+            said = f"the column `{name}` ({place}) would be lost: DSPy keeps that name for itself; rename it"
+            raise ConfigError(said, key="dataset.inputs")
     if request.program.signature is None:
         return
     predictor = program.predictors()[0]
