@@ -17,11 +17,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dspytrack.errors import ConfigError, did_you_mean
-from dspytrack.masking import looks_secret
+from dspytrack.masking import is_secret, looks_secret
 from dspytrack.request import OptimizationRequest
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
-_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|secret|token|password|passwd)$")
 Loc = tuple[str | int, ...]
 
 
@@ -123,7 +122,7 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
 
     def lookup(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
-        if _SECRET_NAME.search(name):
+        if is_secret(name):
             raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
         if value is None:

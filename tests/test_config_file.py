@@ -66,10 +66,11 @@ def test_variables_are_filled_and_typed(tmp_path: Path) -> None:
         load_request(path, environ={})
 
 
-def test_a_secret_is_not_filled_in(tmp_path: Path) -> None:
-    document = BASE | {"tracking": {"tags": {"a": "${OPENAI_API_KEY}"}}}
-    with pytest.raises(ConfigError, match="secret"):
-        load_request(written(document, tmp_path / "c.yaml"), environ={"OPENAI_API_KEY": "sk-something-secret"})
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "PGPASSWORD", "SSH_PASSPHRASE", "MY_CREDENTIALS"])
+def test_a_secret_is_not_filled_in(tmp_path: Path, name: str) -> None:
+    document = BASE | {"tracking": {"tags": {"a": f"${{{name}}}"}}}
+    with pytest.raises(ConfigError, match="would write a secret"):
+        load_request(written(document, tmp_path / "c.yaml"), environ={name: "something secret"})
 
 
 @pytest.mark.parametrize(
