@@ -161,7 +161,8 @@ def _check_prices(
 
 
 def _check_inputs(request: OptimizationRequest, program: dspy.Module, place: str) -> None:
-    named = inspect.signature(program.forward).parameters
+    kind = type(program)
+    named = inspect.signature(getattr(kind, "forward", kind.__call__)).parameters
     for name in request.dataset.inputs:
         if name in TAKEN_IN_CALLS and name not in named:
             said = f"the column `{name}` ({place}) would be lost: DSPy keeps that name for itself; rename it"
@@ -211,7 +212,7 @@ def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest,
         copy(**example.inputs())
     except RunStop:
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         key = "program.import" if request.program.import_ else "program"
         where = f"raises on the first example ({item.place}) before any LM call"
         raise ConfigError(f"{where}: {type(error).__name__}: {error}", key=key) from error
