@@ -414,3 +414,19 @@ def test_what_is_refused_as_an_input_is_really_lost_in_dspy(name: str) -> None:
     except (AssertionError, TypeError, ValueError):
         return
     assert "a text" not in str(lm.history[-1]["messages"])
+
+
+@pytest.mark.usefixtures("_fresh_modules")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import dspy\n", "import dspy\nimport sys\nsys.exit(0)\n"),
+        ("super().__init__()", "super().__init__(); import sys; sys.exit(0)"),
+        ("found = self", "import sys; sys.exit(0)\n        found = self"),
+    ],
+)
+def test_a_program_that_would_end_the_process_is_a_mistake_like_any_other(folder: Path, old: str, new: str) -> None:
+    (folder / "rag.py").write_text(RAG.replace(old, new, 1))
+    error = fault(edited(folder, SIGNATURE, "import: 'rag:Rag'"))
+    assert (error.key, error.exit_code) == ("program.import", 2)
+    assert "SystemExit: 0" in str(error)

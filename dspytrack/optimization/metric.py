@@ -49,9 +49,14 @@ class ScoredMetric:
 
         Raises:
             NoScoreError: where the metric returns neither bool, number nor score with feedback.
+            RuntimeError: where it would end the process.
         """
         given = (example, prediction, trace, *more, None, None)[: self._places]
-        return _as_score(self._function(*given, **self._params), self.name)
+        try:
+            found = self._function(*given, **self._params)
+        except SystemExit as leaving:
+            raise RuntimeError(f"the metric {self.name} called sys.exit({leaving.code!r})") from leaving
+        return _as_score(found, self.name)
 
     def plain(self, example: Any, prediction: Any, trace: Any = None) -> float:
         """The score as a number."""

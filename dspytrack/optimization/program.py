@@ -51,7 +51,7 @@ def _imported(spec: Program, base_dir: Path) -> dspy.Module:
             )
         try:
             found = found(**spec.params)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"`{spec.import_}` cannot be called: {type(error).__name__}: {error}", key="program.import"
             ) from error
