@@ -59,7 +59,7 @@ def _imported(spec: Program, base_dir: Path) -> dspy.Module:
         raise ConfigError(f"`{spec.import_}` gave a {type(found).__name__}, not a dspy.Module", key="program.import")
     if not found.predictors():
         raise ConfigError(f"`{spec.import_}` has no predictor to optimize", key="program.import")
-    return found
+    return found.deepcopy()  # an instance is the user's own, and so may be what a factory gives
 
 
 def _from_signature(spec: Program, base_dir: Path) -> dspy.Module:
