@@ -66,11 +66,14 @@ def _fresh_modules() -> Iterator[None]:
         "float('passage' in pred.toDict()['context'][0])",
         "float(pred.sure) + pred.confidence",
         "ex.label == pred.label",
+        "next((ex.label in one for one in pred.get('context', [])), None)",
+        "pred.grade",
     ],
 )
 def test_a_metric_that_reads_what_only_a_real_prediction_of_an_import_has_is_no_mistake(
     folder: Path, body: str
 ) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"grade": "1"}) + "\n" for row in ROWS))
     with_metric(folder, body)
     make_plan(load_request(folder / "config.yaml"))
 
@@ -84,6 +87,7 @@ def test_a_metric_that_reads_what_only_a_real_prediction_of_an_import_has_is_no_
         ("text -> label, years: list[int] | None", "predict", "max(pred.years) > 1"),
         ("text -> label, known: str", "predict", "float(pred.known.split()[0])"),
         ("text -> label", "chain_of_thought", "len(pred.reasoning) / len(pred.reasoning.split())"),
+        ("text -> label", "predict", "len(pred.completions.label) == 1"),
         ("text -> stars: int", "predict", "1 / (1 + abs(pred.stars - int(ex.stars)))"),
     ],
 )
@@ -105,7 +109,9 @@ def test_a_metric_that_reads_an_output_without_a_label_is_no_mistake(
         ("text -> label, confidence: float", "'good' if pred.confidence < 1 else 'bad'"),
         (None, "ex.lable == pred.context"),
         (None, "pred.label.lowercase() == ex.label"),
-        (None, "print(pred)"),
+        (None, "print(ex)"),
+        (None, "pred.get('context', 'none')"),
+        (None, "str(pred.context) if 'context' in pred else 'none'"),
     ],
 )
 def test_a_metric_that_is_wrong_whatever_the_prediction_is_refused(

@@ -25,7 +25,12 @@ MetricFunction = Callable[..., Any]
 
 
 class NoScoreError(TypeError):
-    """A metric returned neither bool, number nor score with feedback."""
+    """A metric returned neither bool, number nor score with feedback, but `found`."""
+
+    def __init__(self, name: str, found: object) -> None:
+        self.found = found
+        kind = type(found).__name__
+        super().__init__(f"the metric {name} returned {kind}; expected a bool, a number or score + feedback")
 
 
 class Score(NamedTuple):
@@ -159,8 +164,7 @@ def _read_score(found: Any, name: str) -> Score:
         return Score(float(found.score), getattr(found, "feedback", None))
     if hasattr(found, "item"):
         return Score(float(found.item()))
-    kind = type(found).__name__
-    raise NoScoreError(f"the metric {name} returned {kind}; expected a bool, a number or score + feedback")
+    raise NoScoreError(name, found)
 
 
 def _words(value: Any) -> list[str]:

@@ -24,7 +24,7 @@ def certain_fault(
 
     Outputs without a label are made up by their annotation, and so is everything but the predictors' own outputs
     where the program is an import: its Prediction may hold more. A metric that raised after it had read something
-    made up may well work on a real prediction. One that returns no score never does.
+    made up may well work on a real prediction. One that returns a thing of its own that is no score never does.
 
     Args:
         metric: to be tried.
@@ -36,12 +36,12 @@ def certain_fault(
         RunStop: where the metric asks an LM.
     """
     fields = _fields(program, example, imported=imported)
-    prediction = dspy.Prediction()
+    prediction = _Prediction()
     prediction._store = fields
     try:
         metric.score(example, prediction)
     except NoScoreError as error:
-        return error
+        return None if fields.guessed and fields.may_be_otherwise(error.found) else error
     except Exception as error:  # noqa: BLE001 - the caller says it, where it proves anything
         return None if fields.guessed else error
     return None
@@ -53,6 +53,10 @@ class _Fields(MutableMapping[str, Any]):
     def __init__(self, real: dict[str, Any], made_up: dict[str, Any], *, complete: bool) -> None:
         self._fields, self._made_up, self._complete = made_up | real, made_up.keys() - real.keys(), complete
         self.guessed = False
+
+    def may_be_otherwise(self, value: Any) -> bool:
+        """Whether what a metric returned is nothing, or a field as it was made up."""
+        return value is None or any(value is self._fields[name] for name in self._made_up)
 
     def __getitem__(self, key: str) -> Any:
         self.guessed |= key in self._made_up or (key not in self._fields and not self._complete)
@@ -74,6 +78,19 @@ class _Fields(MutableMapping[str, Any]):
     def copy(self) -> dict[str, Any]:
         """What `Prediction.copy` asks of its fields."""
         return dict(self)
+
+
+class _Prediction(dspy.Prediction):  # type: ignore[misc]  # DSPy is not typed
+    """Made up, and so without the completions and the usage that a real one has."""
+
+    @property
+    def completions(self) -> Any:
+        self._store.guessed = True
+        return super().completions
+
+    def get_lm_usage(self) -> Any:
+        self._store.guessed = True
+        return super().get_lm_usage()
 
 
 def _fields(program: dspy.Module, example: dspy.Example, *, imported: bool) -> _Fields:
