@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from dspytrack.config_places import Loc, is_text, keys_at, may_be_null
 from dspytrack.errors import ConfigError, did_you_mean
-from dspytrack.masking import looks_secret
+from dspytrack.masking import is_secret, looks_secret
 from dspytrack.request import OptimizationRequest
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
-_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|secret|token|password|passwd)$")
-Loc = tuple[str | int, ...]
+_NULL = ("", "~", "null")
 
 
 def load_request(
@@ -106,7 +106,7 @@ def _check_index(node: Any, part: str, key: str) -> None:
 
 
 def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
-    """Plain data with variables filled in; refuses secrets."""
+    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets."""
     if isinstance(node, dict):
         return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
     if isinstance(node, list):
@@ -123,7 +123,7 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
 
     def lookup(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
-        if _SECRET_NAME.search(name):
+        if is_secret(name):
             raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
         if value is None:
@@ -133,7 +133,12 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
     filled = _VARIABLE.sub(lookup, node)
     if looks_secret(name, filled):
         raise no_secret
-    return YAML(typ="safe").load(filled) if filled != node and _VARIABLE.fullmatch(node) else str(filled)
+    if not _VARIABLE.fullmatch(node) or (is_text(loc) and not (may_be_null(loc) and filled.strip() in _NULL)):
+        return str(filled)
+    try:
+        return YAML(typ="safe").load(filled)
+    except YAMLError as error:
+        raise ConfigError(f"`{node}` is not a YAML value: {filled}", **where) from error
 
 
 def _line(document: Any, loc: Loc) -> int | None:
@@ -168,7 +173,7 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
     line = _line(document, loc)
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
-        known = _keys_at(OptimizationRequest, loc[:-1])
+        known = keys_at(loc[:-1])
         message = f"unknown key `{loc[-1]}`.{did_you_mean(str(loc[-1]), known)} Known here: {', '.join(known)}."
     elif kind == "missing":
         message = "is required and missing"
@@ -181,29 +186,6 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
         shown = "" if isinstance(given, dict | list) else f" (found {given!r})"
         message = text[:1].lower() + text[1:] + shown
     return ConfigError(message, file=path, line=line, key=_dotted(loc) or None)
-
-
-def _keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
-    """The keys that may stand at a place of the request."""
-    for part in loc:
-        if isinstance(part, int) or part not in model.model_fields:
-            continue
-        found = _model_in(model.model_fields[str(part)].annotation)
-        if found is None:
-            return []
-        model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The Part inside `Part | None`, `list[Part]` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
 
 
 @contextmanager

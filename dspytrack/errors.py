@@ -5,7 +5,6 @@
     │   ├── ConfigError           2   a fault in a config file or dataset: file, line, key
     │   └── ChangedError          2   what a run to resume was started with has changed
     ├── NotFoundError             1   nothing matches (as grep does)
-    ├── BudgetReachedError        5   a cap was reached; the best so far is saved
     └── UnreachableError          6   something outside could not be reached; the record is kept
     RunStop(BaseException)            raised where LM calls pass, so that no optimizer swallows it
 
@@ -52,12 +51,6 @@ class ChangedError(UsageError):
 
 class NotFoundError(DspytrackError):
     """Nothing matches what was asked for."""
-
-
-class BudgetReachedError(DspytrackError):
-    """A cap on money, calls, tokens or time was reached."""
-
-    exit_code = 5
 
 
 class UnreachableError(DspytrackError):

@@ -9,12 +9,15 @@ import os
 import re
 from collections.abc import Iterable
 
-_NAMES = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$")
-_IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)[^@\s/]*@")
-_KEYS = re.compile(r"(?i)api_?key$|secret|passw(or)?d|authorization|credential|(^|_)token$")
-_VALUES = re.compile(
-    r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}|://[^/\s:@]*:[^/\s@]+@"
+_WORDS = r"secret|passw(?:or)?d|passphrase|credential|authorization"
+_NAMES = re.compile(rf"(?i)((?:{_WORDS})s?|key|token)$")
+_KEYS = re.compile(rf"(?i){_WORDS}|api_?key$|(^|_)token$")  # a setting may be a `sort_key`
+_PORT = r"""\d{1,5}(?:[\s/?#"',;)\]}>\\\x00-\x1f\x7f-\x9f]|$)"""
+_IN_ADDRESS = re.compile(
+    # A password may hold `/` and `@`; only after http(s) a number and `/` are a port and a path that may hold an `@`.
+    rf"((?:(?<!http)(?<!https)|(?=://[^:/@\s]*:(?!{_PORT})))://[^:/@\s]*:)[^\s\x00-\x1f\x7f-\x9f]*@"
 )
+_VALUES = re.compile(r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}")
 _SHORTEST = 6  # a shorter value would mask words that are no secrets
 _told: set[str] = set()
 
@@ -30,6 +33,11 @@ def is_secret(name: str) -> bool:
     return bool(_NAMES.search(name))
 
 
+def has_password(text: str) -> bool:
+    """Whether an address in a text carries a password."""
+    return bool(_IN_ADDRESS.search(text))
+
+
 def masked(text: str, more: Iterable[str] = ()) -> str:
     """A text with every known secret as `***`.
 
@@ -37,7 +45,7 @@ def masked(text: str, more: Iterable[str] = ()) -> str:
         text: any.
         more: further secrets, such as those of an env file.
     """
-    named = (value for name, value in os.environ.items() if _NAMES.search(name))
+    named = (value for name, value in os.environ.items() if is_secret(name))
     found = {value for value in (*named, *_told, *more) if len(value) >= _SHORTEST}
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, "***")
@@ -46,4 +54,4 @@ def masked(text: str, more: Iterable[str] = ()) -> str:
 
 def looks_secret(key: str, value: str) -> bool:
     """Whether a setting holds a secret, by its name (such as `api_key`, `X-Auth-Token`) or by its form."""
-    return bool(_KEYS.search(key.replace("-", "_")) or _VALUES.search(value))
+    return bool(_KEYS.search(key.replace("-", "_")) or _VALUES.search(value)) or has_password(value)

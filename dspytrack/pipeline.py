@@ -147,7 +147,7 @@ class OptimizationPipeline:
         from dspytrack.optimization.sitting import Sitting
 
         measured = Sitting(plan, record, self._progress).run()
-        comparison = compared(plan.request, measured.baseline, measured.optimized)
+        comparison = compared(plan, measured.baseline, measured.optimized)
         write_evaluation(record, plan, measured.baseline, measured.optimized)
         changes = key_improvements(plan.program, measured.found.program, measured.baseline, measured.optimized)
         result = finished(result, plan, comparison, measured.found.optimizer, measured.stopped)

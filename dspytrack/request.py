@@ -94,6 +94,39 @@ class Dataset(Part):
         return self
 
 
+class Price(Part):
+    """USD for a million tokens, where the model's price is not public."""
+
+    input_per_million: Annotated[float, Field(ge=0)]
+    output_per_million: Annotated[float, Field(ge=0)]
+
+
+class LM(Part):
+    """A language model: any DSPy model string, or `local` for the embedded one. Keys come from the environment."""
+
+    model: Name
+    path: str | None = None
+    api_base: str | None = None
+    api_key_env: str | None = None
+    temperature: float | None = None
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    timeout: Positive = 120.0
+    num_retries: Annotated[int, Field(ge=0)] = 3
+    price: Price | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> LM:
+        held = [self.options]
+        while held:
+            for key, value in held.pop().items():
+                if isinstance(value, dict):
+                    held.append(value)
+                elif isinstance(value, str) and looks_secret(key, value):
+                    raise ValueError(f"`{key}` in options: secrets come from the environment only; see `api_key_env`")
+        return self
+
+
 class Metric(Part):
     """A built-in metric by name, or an import path of a function of (example, prediction)."""
 
@@ -128,39 +161,6 @@ class Metric(Part):
             "lm": judge,
         }
         return [key for key, has_effect in taken.items() if getattr(self, key) and not has_effect]
-
-
-class Price(Part):
-    """USD for a million tokens, where the model's price is not public."""
-
-    input_per_million: Annotated[float, Field(ge=0)]
-    output_per_million: Annotated[float, Field(ge=0)]
-
-
-class LM(Part):
-    """A language model: any DSPy model string, or `local` for the embedded one. Keys come from the environment."""
-
-    model: Name
-    path: str | None = None
-    api_base: str | None = None
-    api_key_env: str | None = None
-    temperature: float | None = None
-    max_tokens: Annotated[int, Field(gt=0)] | None = None
-    timeout: Positive = 120.0
-    num_retries: Annotated[int, Field(ge=0)] = 3
-    price: Price | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _no_secret(self) -> LM:
-        held = [self.options]
-        while held:
-            for key, value in held.pop().items():
-                if isinstance(value, dict):
-                    held.append(value)
-                elif isinstance(value, str) and looks_secret(key, value):
-                    raise ValueError(f"`{key}` in options: secrets come from the environment only; see `api_key_env`")
-        return self
 
 
 class Optimizer(Part):

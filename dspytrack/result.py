@@ -49,11 +49,15 @@ class PerformanceMetrics(Value):
 
 
 class Comparison(Value):
-    """Two programs on the same examples. Differences are optimized minus baseline, positive = better."""
+    """Two programs on the same examples. Differences are optimized minus baseline, positive = better.
+
+    `inputs` is how many of the examples' inputs are distinct: the pairs that the test counts.
+    """
 
     baseline: PerformanceMetrics
     optimized: PerformanceMetrics
     examples: int
+    inputs: int
     left_out: int
     failed_baseline: int
     failed_optimized: int
@@ -154,6 +158,7 @@ def _comparison_metrics(c: Comparison) -> dict[str, float | None]:
         "quality_improvement_ci_high": c.interval_high,
         "detectable_effect": c.detectable_effect,
         "test_examples": c.examples,
+        "test_inputs": c.inputs,
         "left_out_examples": c.left_out,
         "baseline_failed_calls": c.failed_baseline,
         "optimized_failed_calls": c.failed_optimized,

@@ -10,49 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from dspytrack.config_file import load_request, located
-from dspytrack.errors import ConfigError, UsageError
+from dspytrack.config_file import load_request
+from dspytrack.errors import UsageError
 from dspytrack.optimization.plan import make_plan
-
-CONFIG = """\
-target: {id: mood}
-program:
-  signature: "text -> label"
-  instructions: Name the mood.
-dataset:
-  path: data.jsonl
-  inputs: [text]
-metric: {name: exact_match, field: label}
-lm: {model: openai/gpt-4o-mini}
-optimizer:
-  name: labeled_few_shot
-  params: {k: 2}
-"""
-ROWS = [{"text": f"thing {i}", "label": ("up", "down")[i % 2]} for i in range(20)]
+from tests.mood import ROWS, edited, fault, write
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a good config and data."""
     monkeypatch.setenv("OPENAI_API_KEY", "a-key")
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    return tmp_path
-
-
-def fault(folder: Path, *settings: str) -> ConfigError:
-    """What is said of the config in a folder."""
-    path = folder / "config.yaml"
-    with pytest.raises(ConfigError) as caught, located(path):
-        make_plan(load_request(path, settings))
-    return caught.value
-
-
-def edited(folder: Path, old: str, new: str) -> Path:
-    """The config with one change."""
-    assert old in CONFIG
-    (folder / "config.yaml").write_text(CONFIG.replace(old, new))
-    return folder
+    return write(tmp_path)
 
 
 def test_the_good_config_is_good(folder: Path) -> None:

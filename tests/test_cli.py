@@ -162,3 +162,15 @@ def test_help_imports_neither_dspy_nor_mlflow() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "dspy'" not in found.stdout
     assert "mlflow" not in found.stdout
+
+
+def test_code_of_the_user_that_ends_the_process_is_no_success(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaving(*_: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("dspytrack.config_file.load_request", leaving)
+    code, out, err = command("optimize", "config.yaml", "--dry-run")
+    assert (code, out) == (1, "")
+    assert "code of yours called sys.exit(0)" in err

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspytrack.optimization.comparison import bootstrap_interval, compare, improvement, paired_test
+from dspytrack.optimization.comparison import Terms, compare, improvement
+from dspytrack.optimization.evidence import bootstrap_interval, paired_test
 from dspytrack.request import Objective
 from dspytrack.result import Comparison, PerformanceMetrics, Row
 
 BOTH = [Objective(metric="success_rate"), Objective(metric="quality_score")]
 
 
-def rows(scores: list[float | None]) -> list[Row]:
+TERMS = Terms(objectives=BOTH, success_threshold=1.0, alpha=0.05, max_error_rate=0.4, seed=0)
+
+
+def rows(scores: Sequence[float | None]) -> list[Row]:
     """A row for each score; None is a failed call."""
     return [
         Row(example_id=str(i), score=score, cost_usd=0.01, latency_ms=5.0, error="failed" if score is None else None)
@@ -25,10 +31,15 @@ def rows(scores: list[float | None]) -> list[Row]:
     ]
 
 
-def compared(before: list[float | None], after: list[float | None], **changes: float) -> Comparison:
-    """Two lists of scores compared."""
-    values = {"success_threshold": 1.0, "alpha": 0.05, "max_error_rate": 0.4, "seed": 0} | changes
-    return compare(rows(before), rows(after), objectives=BOTH, **values)  # type: ignore[arg-type]
+def compared(
+    before: Sequence[float | None],
+    after: Sequence[float | None],
+    inputs: Sequence[int] | None = None,
+    max_error_rate: float = 0.4,
+) -> Comparison:
+    """Two lists of scores compared; `inputs` numbers the inputs of each example, all distinct without it."""
+    groups = None if inputs is None else {str(i): f"input {one}" for i, one in enumerate(inputs)}
+    return compare(rows(before), rows(after), replace(TERMS, max_error_rate=max_error_rate), groups)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
@@ -60,7 +71,7 @@ def test_the_permutation_test_is_the_count_of_sign_flips(pairs: list[tuple[int, 
 @settings(max_examples=25, deadline=None)
 def test_swapping_the_sides_turns_the_difference_and_keeps_the_p_value(pairs: list[tuple[float, float]]) -> None:
     before, after = [a for a, _ in pairs], [b for _, b in pairs]
-    one, other = compared(before, after), compared(after, before)  # type: ignore[arg-type]
+    one, other = compared(before, after), compared(after, before)
     assert one.quality_improvement == pytest.approx(-(other.quality_improvement or 0.0), abs=1e-12)
     assert one.p_value == pytest.approx(other.p_value, abs=1e-9)
 
@@ -112,3 +123,40 @@ def test_the_interval_holds_the_mean_and_is_seeded() -> None:
     assert low < differences.mean() < high
     assert (low, high) == bootstrap_interval(differences, 0.05, 3)
     assert bootstrap_interval(np.zeros(5), 0.05, 0) == (None, None)
+
+
+scores = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=1, max_size=16), st.integers(2, 7), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_repeating_every_pair_is_no_further_evidence(
+    pairs: list[tuple[float, float]], times: int, side_by_side: bool
+) -> None:
+    order = list(range(len(pairs))) * times
+    order = sorted(order) if side_by_side else order
+    once = compared([a for a, _ in pairs], [b for _, b in pairs])
+    many = compared([pairs[i][0] for i in order], [pairs[i][1] for i in order], order)
+    for name in ("p_value", "test", "interval_low", "interval_high", "detectable_effect", "verdict"):
+        assert getattr(many, name) == getattr(once, name)
+    assert many.examples == once.examples * times
+    assert many.quality_improvement == pytest.approx(once.quality_improvement)
+
+
+def test_examples_with_the_same_inputs_are_one_pair_and_the_reason_says_so() -> None:
+    gains = ([0.0] * 8, [1.0, 1.0, 1.0] + [0.0] * 5)
+    assert compared(*gains).p_value == 0.25
+    found = compared(gains[0] * 4, gains[1] * 4, list(range(8)) * 4)
+    assert (found.p_value, found.verdict, found.examples) == (0.25, "no difference shown", 32)
+    assert "on 8 distinct inputs (32 examples)" in found.reason
+    few = compared([0.0] * 16, [1.0] * 16, list(range(4)) * 4)
+    assert few.verdict == "inconclusive"
+    assert few.reason == "4 distinct inputs (16 examples) cannot show a difference at alpha 0.05"
+
+
+def test_nothing_is_concluded_where_inputs_and_examples_point_in_opposite_directions() -> None:
+    inputs = [*range(8), *[8] * 24]  # eight inputs lose, one that is written 24 times gains
+    found = compared([1.0] * 8 + [0.0] * 24, [0.0] * 8 + [1.0] * 24, inputs)
+    assert found.p_value == pytest.approx(20 / 2**9)
+    assert found.quality_improvement == pytest.approx(0.5)  # means are over examples
+    assert found.verdict == "inconclusive"

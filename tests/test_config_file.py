@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from dspytrack.config_file import load_request
+from dspytrack.config_places import is_text
 from dspytrack.errors import ConfigError
 from dspytrack.request import OptimizationRequest
 
@@ -66,10 +67,62 @@ def test_variables_are_filled_and_typed(tmp_path: Path) -> None:
         load_request(path, environ={})
 
 
-def test_a_secret_is_not_filled_in(tmp_path: Path) -> None:
-    document = BASE | {"tracking": {"tags": {"a": "${OPENAI_API_KEY}"}}}
-    with pytest.raises(ConfigError, match="secret"):
-        load_request(written(document, tmp_path / "c.yaml"), environ={"OPENAI_API_KEY": "sk-something-secret"})
+@pytest.mark.parametrize(
+    "value", ["1.10", "true", "0123456", "12345678", "1e5", "2026-11-24", "v1 # two", "a: b", "[x", "'q'", "~", ""]
+)
+def test_a_variable_stays_the_text_it_is_where_text_belongs(tmp_path: Path, value: str) -> None:
+    document = BASE | {
+        "target": {"id": "x${VERSION}"},
+        "tracking": {"tags": {"version": "${VERSION}"}},
+        "metric": {"name": "llm_judge", "rubric": "good", "lm": {"model": "${VERSION:-}x"}},
+        "lm": {"model": "openai/x", "api_base": "${VERSION}"},
+    }
+    request = load_request(written(document, tmp_path / "c.yaml"), environ={"VERSION": value})
+    assert request.tracking.tags == {"version": value}
+    assert request.lm.api_base == (value if value not in ("~", "") else None)
+
+
+def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) -> None:
+    document = BASE | {
+        "seed": "${N}",
+        "success_threshold": "${N}",
+        "optimizer": {"name": "${NAME}", "params": {"k": "${N}"}},
+        "dataset": {"path": "d.jsonl", "inputs": "${INPUTS}"},
+        "constraints": {"max_cost_usd": "${NOTHING:-null}"},
+    }
+    path = written(document, tmp_path / "c.yaml")
+    environ = {"N": "1", "NAME": "copro", "INPUTS": "[a, b]"}
+    request = load_request(path, environ=environ)
+    assert (request.seed, request.success_threshold, request.optimizer[0].params) == (1, 1.0, {"k": 1})
+    assert (request.dataset.inputs, request.constraints.max_cost_usd) == (["a", "b"], None)
+    with pytest.raises(ConfigError, match=r"c.yaml:\d+: dataset.inputs: `\$\{INPUTS\}` is not a YAML value: \[a"):
+        load_request(path, environ=environ | {"INPUTS": "[a"})
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (("tracking", "tags", "any"), True),
+        (("optimizer", "name"), True),
+        (("optimizer", 0, "name"), True),
+        (("optimizer", "params", "k"), False),
+        (("dataset", "inputs", 0), True),
+        (("dataset", "inputs"), False),
+        (("program", "import"), True),
+        (("metric", "lm", "model"), True),
+        (("objectives", 0, "metric"), True),
+        (("nothing", "here"), False),
+    ],
+)
+def test_the_request_says_where_text_belongs(place: tuple[str | int, ...], text: bool) -> None:
+    assert is_text(place) is text
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "PGPASSWORD", "SSH_PASSPHRASE", "MY_CREDENTIALS"])
+def test_a_secret_is_not_filled_in(tmp_path: Path, name: str) -> None:
+    document = BASE | {"tracking": {"tags": {"a": f"${{{name}}}"}}}
+    with pytest.raises(ConfigError, match="would write a secret"):
+        load_request(written(document, tmp_path / "c.yaml"), environ={name: "something secret"})
 
 
 @pytest.mark.parametrize(

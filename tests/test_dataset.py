@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspytrack.errors import ConfigError
+from dspytrack.optimization import dataset_files
 from dspytrack.optimization.dataset import PARTS, load_parts
 from dspytrack.request import Dataset, Split
 
@@ -109,3 +110,31 @@ def test_the_same_inputs_stay_in_one_part_whatever_else_tells_them_apart(tmp_pat
     texts = [{item.fields["text"] for item in part} for part in (parts.train, parts.val, parts.test)]
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
     assert sum(len(part) for part in (parts.train, parts.val, parts.test)) == 80
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
+    texts = {
+        "jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
+        "json": json.dumps(ROWS),
+        "csv": "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in ROWS),
+    }
+    for kind, text in texts.items():
+        (tmp_path / f"d.{kind}").write_text(text, encoding="utf-8-sig")
+        parts = load_parts(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0)
+        assert parts.fingerprint == load_parts(SPEC, Path(), 0, ROWS).fingerprint
+
+
+def test_a_csv_cell_may_be_a_whole_document(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    text = "word " * 60_000
+    (tmp_path / "d.csv").write_text("text,label\n" + "".join(f"{i} {text},{'ab'[i % 2]}\n" for i in range(10)))
+    parts = load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+    assert len(parts.test[0].fields["text"]) > 300_000
+    assert csv.field_size_limit() == before
+
+
+def test_what_csv_cannot_read_names_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_files, "LONGEST_CELL", 10)
+    (tmp_path / "d.csv").write_text("text,label\na,b\nsomething longer,b\n")
+    with pytest.raises(ConfigError, match=r"d\.csv:3: not CSV: field larger"):
+        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from dspytrack.masking import keep_secret, masked
+from dspytrack.masking import has_password, is_secret, keep_secret, looks_secret, masked
 from dspytrack.pipeline import OptimizationPipeline
 from tests.lm_server import lm_server
 from tests.runs import request, rows
@@ -20,6 +22,52 @@ def test_secrets_of_the_environment_and_of_addresses_are_masked(monkeypatch: pyt
     text = f"key {KEY}, told-by-name, postgresql://me:pass@host/db, {'env-file-secret'}"
     assert masked(text, ["env-file-secret"]) == "key ***, ***, postgresql://me:***@host/db, ***"
     assert masked("plain: a text, http://host:80/x@y") == "plain: a text, http://host:80/x@y"
+
+
+PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)
+
+
+@given(st.text(PRINTABLE), st.sampled_from(["postgresql", "mysql+pymysql", "redis", "s3"]))
+@example("p@ss", "postgresql")
+@example("a/b@c/d", "postgresql")
+@example("5432/x", "postgresql")
+def test_a_password_in_an_address_is_masked_whatever_it_holds(password: str, scheme: str) -> None:
+    text = f"at {scheme}://user:{password}@host/db as told"
+    assert masked(text) == f"at {scheme}://user:***@host/db as told"
+    assert has_password(text)
+    assert looks_secret("anything", text)
+
+
+@given(st.text("abcXYZ/@:-_.!~*+", min_size=1))
+def test_a_password_in_a_web_address_is_masked_too(password: str) -> None:
+    assert masked(f"https://user:{password}@p/x@host/v1") == "https://user:***@host/v1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:80/x@y",
+        '{"a":"http://host:80","b":"x@y"}',
+        "https://host:443?mail=a@b",
+        "http://localhost:5000\x94\x8c@",
+        "postgresql://host:5432\x94@",
+        "postgresql://host:5432/db does not answer; ask a@b",
+        "sqlite:///a@b.db",
+        "user@host:5",
+    ],
+)
+def test_an_address_without_a_password_stays_as_it_is(text: str) -> None:
+    assert masked(text) == text
+    assert not has_password(text)
+
+
+def test_one_list_of_names_says_what_a_secret_is() -> None:
+    for name in ("OPENAI_API_KEY", "PGPASSWORD", "db_passwd", "GH_TOKEN", "MY_CREDENTIALS", "SSH_PASSPHRASE"):
+        assert is_secret(name)
+        assert looks_secret(name, "value")
+    for name in ("MODEL", "MAX_TOKENS", "KEYBOARD", "AWS_PROFILE"):
+        assert not is_secret(name)
+        assert not looks_secret(name, "value")
 
 
 @pytest.mark.integration

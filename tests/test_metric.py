@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,15 @@ def test_exact_match_keeps_signs_and_symbols_apart(expected: str, found: str, sc
 def test_a_score_that_is_no_number_is_an_error() -> None:
     with pytest.raises(ValueError, match="finite"):
         ScoredMetric(lambda example, prediction: float("nan"), "nan").score(dspy.Example(), dspy.Prediction())
+
+
+@pytest.mark.parametrize("field", ["items", "copy", "keys", "completions"])
+def test_a_field_may_be_called_as_a_method_of_dspy_is(field: str) -> None:
+    metric = build_metric(Metric(name="exact_match", field=field), Path())
+    assert metric.plain(dspy.Example(**{field: "a"}), dspy.Prediction(**{field: "a"})) == 1.0
+
+
+def test_a_metric_that_would_end_the_process_fails_as_any_other_does() -> None:
+    metric = ScoredMetric(lambda example, prediction: sys.exit(0), "leaving")
+    with pytest.raises(RuntimeError, match=r"the metric leaving called sys\.exit\(0\)"):
+        metric.score(dspy.Example(), dspy.Prediction())

@@ -50,6 +50,15 @@ def test_demos_make_this_task_better_and_the_verdict_says_so(tmp_path: Path) -> 
     assert comparison.baseline.avg_cost is not None and comparison.baseline.avg_cost > 0
 
 
+def test_ten_inputs_written_ten_times_are_no_more_evidence_than_ten(tmp_path: Path) -> None:
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(10) * 10)
+    assert result.comparison is not None and result.comparison.examples == 40
+    assert result.verdict == "inconclusive"
+    assert "4 distinct inputs (40 examples)" in result.reason
+
+
 def test_a_failed_call_is_missing_data_not_a_zero(tmp_path: Path) -> None:
     with lm_server() as server:
         server.faults = [400, 400]

@@ -81,6 +81,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
+    except SystemExit as left:
+        if debug or "_DSPYTRACK_COMPLETE" in os.environ:  # the shell's completion ends so
+            raise
+        typer.echo(f"error: code of yours called sys.exit({left.code!r}) (--debug shows where)", err=True)
+        code = 1
     except Exception as error:
         if debug:
             raise

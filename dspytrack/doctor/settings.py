@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dspytrack.doctor.check import SECRETS_SHOWN, Check, Place, failed, passed, skipped
-from dspytrack.masking import is_secret
+from dspytrack.masking import has_password, is_secret
 
 _ALWAYS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 _WHERE_SET = (
@@ -25,7 +24,6 @@ _WHERE_SET = (
     "HTTPS_PROXY",
     "HTTP_PROXY",
 )
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^:/@\s]*:[^@\s]+@")
 
 
 def env_file(place: Place) -> Iterator[Check]:
@@ -39,7 +37,7 @@ def env_file(place: Place) -> Iterator[Check]:
 def secrets_kept(place: Place) -> Iterator[Check]:
     """Others must not read a file that holds secrets."""
     name = "env file's mode"
-    secret = [key for key, value in place.written.items() if is_secret(key) or _PASSWORD_IN_ADDRESS.search(value)]
+    secret = [key for key, value in place.written.items() if is_secret(key) or has_password(value)]
     if not secret:
         yield skipped(name, "there are no secrets in it")
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from io import StringIO
 from typing import Any
 
 import dspy
@@ -39,9 +40,9 @@ def write_inputs(record: Record, plan: Plan) -> None:
     record.write("artifacts/algorithm_parameters.json", parameters)
     yaml = YAML()
     yaml.default_flow_style = False
-    path = record.write_text("artifacts/config.yaml", "")
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(plan.request.resolved(), file)
+    text = StringIO()
+    yaml.dump(plan.request.resolved(), text)
+    record.write_text("artifacts/config.yaml", text.getvalue())
 
 
 def write_evaluation(record: Record, plan: Plan, baseline: list[Row], optimized: list[Row]) -> None:

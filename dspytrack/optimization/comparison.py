@@ -1,90 +1,75 @@
-"""Two sets of rows on the same examples -> differences, p-value, interval, detectable effect, verdict.
+"""Two sets of rows on the same examples -> means, differences, verdict.
 
-The only place where scores are aggregated. Examples without a score on either side are left out and counted.
+Scores are aggregated here and, for the test, in `evidence.py`; nowhere else. Examples without a score on either side
+are left out and counted.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
+from dspytrack.optimization.evidence import Evidence, fewest_pairs, weigh
 from dspytrack.request import Objective
 from dspytrack.result import HIGHER_IS_BETTER, Comparison, PerformanceMetrics, Row, Verdict
 
-RESAMPLES = 9_999
-Floats = NDArray[np.float64]
 
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of a comparison.
 
-class Test(NamedTuple):
-    """A two-sided paired test's name and p-value (None where there is nothing to test)."""
+    `objectives`: what improvement_percentage is the weighted mean of; `success_threshold`: a score at or above it is a
+    success; `alpha`: level of the test, and of the interval (1 - alpha); `max_error_rate`: above this share of failed
+    examples nothing is concluded; `seed`: of the resampling.
+    """
 
-    name: str
-    p_value: float | None
+    objectives: Sequence[Objective]
+    success_threshold: float
+    alpha: float
+    max_error_rate: float
+    seed: int
 
 
 def compare(
-    baseline: Sequence[Row],
-    optimized: Sequence[Row],
-    *,
-    objectives: Sequence[Objective],
-    success_threshold: float,
-    alpha: float,
-    max_error_rate: float,
-    seed: int,
+    baseline: Sequence[Row], optimized: Sequence[Row], terms: Terms, groups: Mapping[str, str] | None = None
 ) -> Comparison:
     """Compare two programs on the same examples.
+
+    Means and their differences are over all examples scored on both sides. The test, the interval, the detectable
+    effect and the verdict take examples with the same inputs as one pair, the mean of their scores: asking a program
+    the same again is no further evidence about other inputs.
 
     Args:
         baseline: a row for each example, before.
         optimized: rows for the same examples, after; matched by example_id.
-        objectives: what improvement_percentage is the weighted mean of.
-        success_threshold: a score at or above it is a success.
-        alpha: level of the test, and of the interval (1 - alpha).
-        max_error_rate: above this share of failed examples nothing is concluded.
-        seed: of the resampling.
+        terms: objectives, thresholds, seed.
+        groups: example_id -> what examples with the same inputs have in common; without it, all inputs are distinct.
     """
     after = {row.example_id: row for row in optimized}
     pairs = [(row, after[row.example_id]) for row in baseline if row.example_id in after]
     kept = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
-    sides = [[a for a, _ in kept], [b for _, b in kept]]
-    before, then = (means(side, success_threshold) for side in sides)
-    scores = [np.array([row.score for row in side], dtype=float) for side in sides]
-    test = paired_test(scores[0], scores[1], seed)
-    interval = bootstrap_interval(scores[1] - scores[0], alpha, seed)
+    sides = [a for a, _ in kept], [b for _, b in kept]
+    before, then = (means(side, terms.success_threshold) for side in sides)
     failed = [sum(row.error is not None for row in side) for side in (baseline, optimized)]
     total = max(len(baseline), len(optimized), 1)
-    smallest = detectable_effect(scores[1] - scores[0], alpha)
-    verdict, reason = decide(
-        difference=_minus(then.quality_score, before.quality_score),
-        test=test,
-        pairs=len(kept),
-        error_rate=max(failed) / total,
-        alpha=alpha,
-        max_error_rate=max_error_rate,
-        detectable=smallest,
-    )
+    shown = weigh(*sides, groups or {}, terms.alpha, terms.seed)
+    verdict, reason = decide(shown, terms, max(failed) / total)
     return Comparison(
         baseline=before,
         optimized=then,
         examples=len(kept),
+        inputs=shown.inputs,
         left_out=total - len(kept),
         failed_baseline=failed[0],
         failed_optimized=failed[1],
-        success_rate_improvement=_minus(then.success_rate, before.success_rate),
-        cost_reduction=_minus(before.avg_cost, then.avg_cost),
-        latency_reduction_ms=_minus(before.avg_latency_ms, then.avg_latency_ms),
-        quality_improvement=_minus(then.quality_score, before.quality_score),
-        improvement_percentage=improvement(before, then, objectives),
-        p_value=test.p_value,
-        test=test.name,
-        interval_low=interval[0],
-        interval_high=interval[1],
-        detectable_effect=smallest,
+        **_differences(before, then, terms.objectives),
+        p_value=shown.test.p_value,
+        test=shown.test.name,
+        interval_low=shown.interval[0],
+        interval_high=shown.interval[1],
+        detectable_effect=shown.detectable,
         latency_p50_ms=(_percentile(sides[0], 50), _percentile(sides[1], 50)),
         latency_p95_ms=(_percentile(sides[0], 95), _percentile(sides[1], 95)),
         verdict=verdict,
@@ -105,69 +90,6 @@ def means(rows: Sequence[Row], success_threshold: float) -> PerformanceMetrics:
     )
 
 
-def paired_test(before: Floats, after: Floats, seed: int) -> Test:
-    """Two-sided: exact McNemar where all scores are 0 or 1, else a paired permutation (sign-flip) test.
-
-    McNemar's exact form is a binomial test of the discordant pairs against 1/2 (Fagerland et al. 2013). The
-    permutation test is exact up to 13 pairs, otherwise 9,999 seeded resamples (Phipson & Smyth 2010 count).
-    """
-    if before.size == 0:
-        return Test("none", None)
-    if np.isin(before, (0.0, 1.0)).all() and np.isin(after, (0.0, 1.0)).all():
-        gained, lost = int(((after == 1) & (before == 0)).sum()), int(((after == 0) & (before == 1)).sum())
-        p_value = float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-        return Test("exact McNemar", p_value)
-    differences = after - before
-    if not differences.any():
-        return Test("paired permutation", 1.0)
-    if before.size == 1:
-        return Test("paired permutation", 1.0)
-    found = stats.permutation_test(
-        (differences,),
-        lambda sample, axis: np.round(np.mean(sample, axis=axis), 12),  # ties stay ties: 0.3 - 0.1 - 0.2 is 0
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        alternative="two-sided",
-        rng=np.random.default_rng(seed),
-    )
-    return Test("paired permutation", float(found.pvalue))
-
-
-def bootstrap_interval(differences: Floats, alpha: float, seed: int) -> tuple[float | None, float | None]:
-    """BCa bootstrap interval (Efron 1987) of the mean difference at 1 - alpha; None where all pairs agree."""
-    if differences.size < 2 or np.ptp(differences) == 0:
-        return None, None
-    found = stats.bootstrap(
-        (differences,),
-        np.mean,
-        confidence_level=1 - alpha,
-        n_resamples=RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    low, high = float(found.low), float(found.high)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
-
-
-def detectable_effect(differences: Floats, alpha: float) -> float | None:
-    """The smallest mean difference this many pairs could have shown with 80 % power, in score units.
-
-    (z(1 - alpha/2) + z(0.8)) * sd / sqrt(n) for paired differences (Cohen 1988), and never less than the
-    share of one-sided pairs that the exact sign test needs at all.
-    """
-    if differences.size < 2:
-        return None
-    needed = _fewest_pairs(alpha) / differences.size
-    normal = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(0.8)
-    return float(max(needed, normal * differences.std(ddof=1) / math.sqrt(differences.size)))
-
-
-def _fewest_pairs(alpha: float) -> int:
-    """Discordant pairs, all one way, that a two-sided sign test needs to reach alpha: 2 * 0.5**n <= alpha."""
-    return max(1, math.ceil(1 - math.log2(alpha)))
-
-
 def improvement(before: PerformanceMetrics, after: PerformanceMetrics, objectives: Sequence[Objective]) -> float | None:
     """The weighted mean of relative changes in the better direction, as a fraction.
 
@@ -184,30 +106,40 @@ def improvement(before: PerformanceMetrics, after: PerformanceMetrics, objective
     return total / weights if weights else None
 
 
-def decide(
-    *,
-    difference: float | None,
-    test: Test,
-    pairs: int,
-    error_rate: float,
-    alpha: float,
-    max_error_rate: float,
-    detectable: float | None,
-) -> tuple[Verdict, str]:
+def decide(shown: Evidence, terms: Terms, error_rate: float) -> tuple[Verdict, str]:
     """The verdict in words and the reason for it."""
-    if error_rate > max_error_rate:
-        return "inconclusive", f"{error_rate:.0%} of the examples failed (max_error_rate is {max_error_rate:.0%})"
-    if difference is None or test.p_value is None:
+    alpha, p_value = terms.alpha, shown.test.p_value
+    if error_rate > terms.max_error_rate:
+        allowed = f"max_error_rate is {terms.max_error_rate:.0%}"
+        return "inconclusive", f"{error_rate:.0%} of the examples failed ({allowed})"
+    if shown.difference is None or shown.over_examples is None or p_value is None:
         return "inconclusive", "no example was scored on both sides"
-    if pairs < _fewest_pairs(alpha):
-        return "inconclusive", f"{pairs} examples cannot show a difference at alpha {alpha:g}"
-    if test.p_value < alpha:
-        word: Verdict = "better" if difference > 0 else "worse"
-        return word, f"{test.name} test: p = {test.p_value:.3g} < {alpha:g} on {pairs} examples"
-    reason = f"{test.name} test: p = {test.p_value:.3g} >= {alpha:g} on {pairs} examples"
-    if detectable is not None:
-        reason += f", which show differences of {detectable:.2f} and more"
+    count = f"{shown.examples} examples"
+    if shown.inputs < shown.examples:
+        count = f"{shown.inputs} distinct inputs ({count})"
+    if shown.inputs < fewest_pairs(alpha):
+        return "inconclusive", f"{count} cannot show a difference at alpha {alpha:g}"
+    if p_value < alpha and shown.difference * shown.over_examples <= 0:
+        return "inconclusive", f"{count}: the means over inputs and over examples do not differ the same way"
+    if p_value < alpha:
+        word: Verdict = "better" if shown.difference > 0 else "worse"
+        return word, f"{shown.test.name} test: p = {p_value:.3g} < {alpha:g} on {count}"
+    reason = f"{shown.test.name} test: p = {p_value:.3g} >= {alpha:g} on {count}"
+    if shown.detectable is not None:
+        reason += f", which show differences of {shown.detectable:.2f} and more"
     return "no difference shown", reason
+
+
+def _differences(
+    before: PerformanceMetrics, after: PerformanceMetrics, objectives: Sequence[Objective]
+) -> dict[str, float | None]:
+    return {
+        "success_rate_improvement": _minus(after.success_rate, before.success_rate),
+        "cost_reduction": _minus(before.avg_cost, after.avg_cost),
+        "latency_reduction_ms": _minus(before.avg_latency_ms, after.avg_latency_ms),
+        "quality_improvement": _minus(after.quality_score, before.quality_score),
+        "improvement_percentage": improvement(before, after, objectives),
+    }
 
 
 def _minus(left: float | None, right: float | None) -> float | None:

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.optimization.dataset_files import read_rows
 from dspytrack.request import Dataset, Split
 
 if TYPE_CHECKING:
     import dspy
 
 PARTS = ("train", "val", "test")
+_OWN_NAMES = {"base", "self"}  # arguments of dspy.Example itself: a column of such a name would be lost
+_HIDDEN = "dspy_"  # what dspy.Example hides from a program's inputs
 
 
 @dataclass(frozen=True)
@@ -143,74 +146,7 @@ def to_examples(items: Sequence[Item], inputs: Sequence[str]) -> list[dspy.Examp
 
 
 def _read(path: Path, key: str) -> list[Item]:
-    if not path.is_file():
-        raise ConfigError(f"no such file: {path}", key=key)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"expected a file ending in {', '.join(_READERS)}, not {path.name}", key=key)
-    try:
-        items = reader(path)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 text: {error}", file=path, key=key) from error
-    if not items:
-        raise ConfigError("has no examples", file=path, key=key)
-    return items
-
-
-def _read_jsonl(path: Path) -> list[Item]:
-    items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"not JSON: {error.msg}", file=path, line=number) from error
-        items.append(_object(row, path, number))
-    return items
-
-
-def _read_json(path: Path) -> list[Item]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not JSON: {error.msg}", file=path, line=error.lineno) from error
-    if not isinstance(rows, list):
-        raise ConfigError("expected a list of objects", file=path)
-    return [_object(row, path, number) for number, row in enumerate(rows, 1)]
-
-
-def _read_csv(path: Path) -> list[Item]:
-    import csv
-
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        items = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise ConfigError("has another number of columns than the header", file=path, line=reader.line_num)
-            items.append(_item(dict(row), f"{path.name}:{reader.line_num}"))
-    return items
-
-
-def _read_parquet(path: Path) -> list[Item]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise ConfigError(f"not Parquet: {error}", file=path) from error
-    return [_item(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
-
-
-_READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
-
-
-def _object(row: Any, path: Path, number: int) -> Item:
-    if not isinstance(row, dict):
-        raise ConfigError(f"expected a JSON object, not {type(row).__name__}", file=path, line=number)
-    return _item(row, f"{path.name}:{number}")
+    return [_item(row.fields, row.place) for row in read_rows(path, key)]
 
 
 def _item(fields: dict[str, Any], place: str) -> Item:
@@ -227,7 +163,12 @@ def _with_inputs(items: list[Item], inputs: Sequence[str]) -> list[Item]:
 
 
 def _check_columns(items: list[Item], spec: Dataset) -> None:
+    lost = _OWN_NAMES | {name for name in spec.inputs if name.startswith(_HIDDEN)}
     for item in items:
+        for name in item.fields:
+            if name in lost:
+                said = f"the column `{name}` ({item.place}) would be lost: DSPy keeps that name for itself; rename it"
+                raise ConfigError(said, key="dataset.inputs" if name in spec.inputs else "dataset")
         wanted = {"dataset.inputs": spec.inputs, "dataset.stratify": [spec.stratify] if spec.stratify else []}
         for key, names in wanted.items():
             for name in names:

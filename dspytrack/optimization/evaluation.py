@@ -121,7 +121,7 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         started = time.perf_counter()
         try:
             prediction = program(**example.inputs())
-        except Exception as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
             error = _short(failure)
         seconds = time.perf_counter() - started
         spent = replace(tally)

@@ -30,7 +30,7 @@ def import_object(path: str, base_dir: Path, key: str) -> Any:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"`{module_name}` does not import: {type(error).__name__}: {error}", key=key) from error
     try:
         return getattr(module, name)

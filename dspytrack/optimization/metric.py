@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 MetricFunction = Callable[..., Any]
 
 
+class NoScoreError(TypeError):
+    """A metric returned neither bool, number nor score with feedback, but `found`."""
+
+    def __init__(self, name: str, found: object) -> None:
+        self.found = found
+        kind = type(found).__name__
+        super().__init__(f"the metric {name} returned {kind}; expected a bool, a number or score + feedback")
+
+
 class Score(NamedTuple):
     """A score and, where the metric says, why."""
 
@@ -44,10 +53,15 @@ class ScoredMetric:
         """One example's score.
 
         Raises:
-            TypeError: where the metric returns neither bool, number nor score with feedback.
+            NoScoreError: where the metric returns neither bool, number nor score with feedback.
+            RuntimeError: where it would end the process.
         """
         given = (example, prediction, trace, *more, None, None)[: self._places]
-        return _as_score(self._function(*given, **self._params), self.name)
+        try:
+            found = self._function(*given, **self._params)
+        except SystemExit as leaving:
+            raise RuntimeError(f"the metric {self.name} called sys.exit({leaving.code!r})") from leaving
+        return _as_score(found, self.name)
 
     def plain(self, example: Any, prediction: Any, trace: Any = None) -> float:
         """The score as a number."""
@@ -90,7 +104,8 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
     field, tolerance = spec.field, spec.tolerance
 
     def builtin(example: Any, prediction: Any) -> float:
-        expected, found = example[field], getattr(prediction, field, None)
+        read = getattr(prediction, "get", None)  # of a Prediction: `items`, `copy` and the like are its methods
+        expected, found = example[field], getattr(prediction, field, None) if read is None else read(field)
         return _BUILT_IN[str(spec.name)](expected, found, tolerance)
 
     return ScoredMetric(builtin, str(spec.name))
@@ -149,7 +164,7 @@ def _read_score(found: Any, name: str) -> Score:
         return Score(float(found.score), getattr(found, "feedback", None))
     if hasattr(found, "item"):
         return Score(float(found.item()))
-    raise TypeError(f"the metric {name} returned {type(found).__name__}; expected a bool, a number or score + feedback")
+    raise NoScoreError(name, found)
 
 
 def _words(value: Any) -> list[str]:

@@ -16,7 +16,6 @@ from dspytrack.request import Optimizer
 if TYPE_CHECKING:
     import dspy
 
-MIN_BATCHED = 50  # val examples above which MIPROv2's `auto` scores on minibatches
 Estimate = Callable[[Sizes, Mapping[str, Any]], "tuple[int, int] | None"]
 
 
@@ -64,7 +63,7 @@ def _miprov2_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
     if auto is not None and own:
         return f"auto and {' and '.join(own)} exclude each other"
     val, batch = sizes.val or max(1, int(sizes.train * 0.8)), params.get("minibatch_size", 35)
-    uses_batches = val > MIN_BATCHED if auto is not None else params.get("minibatch", True)
+    uses_batches = val > search_calls.MIN_BATCHED if auto is not None else params.get("minibatch", True)
     if uses_batches and batch > val:
         return f"minibatch_size {batch} needs as many val examples, there are {val}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dspytrack.errors import RunStop
-from dspytrack.optimization.comparison import compare
+from dspytrack.optimization.comparison import Terms, compare
 from dspytrack.optimization.plan import Plan
 from dspytrack.request import OptimizationRequest
 from dspytrack.result import (
@@ -24,17 +24,17 @@ _WHY_UNKNOWN = {
 }
 
 
-def compared(request: OptimizationRequest, baseline: Sequence[Row], optimized: Sequence[Row]) -> Comparison:
-    """Compare the two programs by what the request asks for."""
-    return compare(
-        baseline,
-        optimized,
+def compared(plan: Plan, baseline: Sequence[Row], optimized: Sequence[Row]) -> Comparison:
+    """Compare the two programs by what the request asks for; test examples with the same inputs count as one."""
+    request = plan.request
+    terms = Terms(
         objectives=request.objectives,
         success_threshold=request.success_threshold,
         alpha=request.significance.alpha,
         max_error_rate=request.evaluation.max_error_rate,
         seed=request.seed,
     )
+    return compare(baseline, optimized, terms, {item.example_id: item.group for item in plan.parts.test})
 
 
 def finished(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from dspytrack.optimization.metered.budget import Meter
 from dspytrack.optimization.metered.run import metering
 from dspytrack.optimization.metric import ScoredMetric, build_metric, check_field
 from dspytrack.optimization.optimizers import Prepared, build, prepare
-from dspytrack.optimization.program import build_program, output_fields
+from dspytrack.optimization.program import TAKEN_IN_CALLS, build_program, output_fields
 from dspytrack.optimization.search_calls import Sizes
+from dspytrack.optimization.trial import certain_fault
 from dspytrack.request import LM, OptimizationRequest
 
 ROLES = ("task", "teacher", "prompt", "reflection")
@@ -81,7 +83,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     """
     parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
-    _check_inputs(request, program)
+    _check_inputs(request, program, parts.train[0].place)
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     _meter_own_lms(program, meter)
     lms = _build_lms(request, meter)
@@ -168,7 +170,13 @@ def _check_prices(
             )
 
 
-def _check_inputs(request: OptimizationRequest, program: dspy.Module) -> None:
+def _check_inputs(request: OptimizationRequest, program: dspy.Module, place: str) -> None:
+    kind = type(program)
+    named = inspect.signature(getattr(kind, "forward", kind.__call__)).parameters
+    for name in request.dataset.inputs:
+        if name in TAKEN_IN_CALLS and name not in named:
+            said = f"the column `{name}` ({place}) would be lost: DSPy keeps that name for itself; rename it"
+            raise ConfigError(said, key="dataset.inputs")
     if request.program.signature is None:
         return
     predictor = program.predictors()[0]
@@ -194,13 +202,11 @@ def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Ite
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
     example = to_examples([item], request.dataset.inputs)[0]
-    blank = dict.fromkeys(output_fields(program), "")
-    prediction = dspy.Prediction(**(blank | item.fields))
     try:
-        metric.score(example, prediction)
+        error = certain_fault(metric, program, example, imported=request.program.import_ is not None)
     except RunStop:
         return
-    except Exception as error:
+    if error is not None:
         key = "metric.import" if request.metric.import_ else "metric"
         where = f"raises on the first example ({item.place}) given its own labels"
         raise ConfigError(f"`{metric.name}` {where}: {type(error).__name__}: {error}", key=key) from error
@@ -216,7 +222,7 @@ def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest,
         copy(**example.inputs())
     except RunStop:
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         key = "program.import" if request.program.import_ else "program"
         where = f"raises on the first example ({item.place}) before any LM call"
         raise ConfigError(f"{where}: {type(error).__name__}: {error}", key=key) from error

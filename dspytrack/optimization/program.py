@@ -13,13 +13,29 @@ if TYPE_CHECKING:
     import dspy
 
 
+TAKEN_IN_CALLS = {"demos", "config", "lm", "signature", "new_signature", "completions"}
+"""Arguments that a dspy.Predict keeps for itself: an input of such a name never reaches the prompt."""
+
+_TAKEN_IN_DEMOS = {"base", "self", "augmented"}  # a demo is written as Example(augmented=True, **inputs, **outputs)
+
+
 def build_program(spec: Program, base_dir: Path) -> dspy.Module:
     """Build the program that a request names.
 
     Raises:
-        ConfigError: with the key, where the signature does not parse or the import gives no module.
+        ConfigError: with the key, where the signature does not parse or names a field as DSPy names an argument of its
+            own, or the import gives no module.
     """
-    return _imported(spec, base_dir) if spec.import_ is not None else _from_signature(spec, base_dir)
+    imported = spec.import_ is not None
+    program = _imported(spec, base_dir) if imported else _from_signature(spec, base_dir)
+    for predictor in program.predictors():
+        inputs, outputs = set(predictor.signature.input_fields), set(predictor.signature.output_fields)
+        for name in sorted(inputs & TAKEN_IN_CALLS | (inputs | outputs) & _TAKEN_IN_DEMOS):
+            raise ConfigError(
+                f"the field `{name}` would be lost: DSPy keeps that name for itself; rename it",
+                key="program.import" if imported else "program.signature",
+            )
+    return program
 
 
 def _imported(spec: Program, base_dir: Path) -> dspy.Module:
@@ -35,7 +51,7 @@ def _imported(spec: Program, base_dir: Path) -> dspy.Module:
             )
         try:
             found = found(**spec.params)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"`{spec.import_}` cannot be called: {type(error).__name__}: {error}", key="program.import"
             ) from error
@@ -43,7 +59,7 @@ def _imported(spec: Program, base_dir: Path) -> dspy.Module:
         raise ConfigError(f"`{spec.import_}` gave a {type(found).__name__}, not a dspy.Module", key="program.import")
     if not found.predictors():
         raise ConfigError(f"`{spec.import_}` has no predictor to optimize", key="program.import")
-    return found
+    return found.deepcopy()  # an instance is the user's own, and so may be what a factory gives
 
 
 def _from_signature(spec: Program, base_dir: Path) -> dspy.Module:

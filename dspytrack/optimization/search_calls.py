@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _AUTO = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}  # candidates and most val examples of `auto`
+MIN_BATCHED = 50  # val examples above which MIPROv2's `auto` scores on minibatches
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def miprov2_calls(sizes: Sizes, params: Mapping[str, Any]) -> tuple[int, int]:
         candidates, most = _AUTO[params.get("auto", "light")]
         val = min(val, most)
         trials = int(max(2 * choices * math.log2(candidates), 1.5 * candidates))
-        minibatch = val > 50
+        minibatch = val > MIN_BATCHED
     if minibatch:
         full = trials // int(params.get("minibatch_full_eval_steps", 5)) + 1
         scored = int(params.get("minibatch_size", 35)) * trials + val * (full + 1)

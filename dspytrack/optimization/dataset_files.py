@@ -1,0 +1,107 @@
+"""Files of every kind -> rows, each with where it was written. Owns the formats; what a row means is `dataset.py`'s."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dspytrack.errors import ConfigError
+
+LONGEST_CELL = 2**31 - 1  # characters; Python's own limit is 131,072, and passages of text are longer
+
+
+class FileRow(NamedTuple):
+    """One row's fields, and its place: `file:line`."""
+
+    fields: dict[str, Any]
+    place: str
+
+
+def read_rows(path: Path, key: str) -> list[FileRow]:
+    """Read a file by its ending; text is UTF-8, with a byte order mark or without.
+
+    Raises:
+        ConfigError: where it is not there, of no known kind, empty or broken; `key` is the config key that names it.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no such file: {path}", key=key)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"expected a file ending in {', '.join(_READERS)}, not {path.name}", key=key)
+    try:
+        rows = reader(path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error}", file=path, key=key) from error
+    if not rows:
+        raise ConfigError("has no examples", file=path, key=key)
+    return rows
+
+
+def _read_jsonl(path: Path) -> list[FileRow]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"not JSON: {error.msg}", file=path, line=number) from error
+        rows.append(_object(row, path, number))
+    return rows
+
+
+def _read_json(path: Path) -> list[FileRow]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"not JSON: {error.msg}", file=path, line=error.lineno) from error
+    if not isinstance(rows, list):
+        raise ConfigError("expected a list of objects", file=path)
+    return [_object(row, path, number) for number, row in enumerate(rows, 1)]
+
+
+def _object(row: Any, path: Path, number: int) -> FileRow:
+    if not isinstance(row, dict):
+        raise ConfigError(f"expected a JSON object, not {type(row).__name__}", file=path, line=number)
+    return FileRow(row, f"{path.name}:{number}")
+
+
+def _read_csv(path: Path) -> list[FileRow]:
+    with path.open(encoding="utf-8-sig", newline="") as file, _long_cells():
+        reader = csv.DictReader(file)
+        rows = []
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ConfigError("has another number of columns than the header", file=path, line=reader.line_num)
+                rows.append(FileRow(dict(row), f"{path.name}:{reader.line_num}"))
+        except csv.Error as error:
+            raise ConfigError(f"not CSV: {error}", file=path, line=reader.reader.line_num) from error
+    return rows
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read_parquet(path: Path) -> list[FileRow]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise ConfigError(f"not Parquet: {error}", file=path) from error
+    return [FileRow(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
+
+
+_READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
