@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     """The error and its innermost frames, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])
