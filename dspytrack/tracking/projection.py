@@ -197,7 +197,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for index, inner in enumerate(value):
             yield from _flat(inner, f"{prefix}{index}.")
-    else:
+    elif prefix or not isinstance(value, Mapping):
         yield prefix.rstrip("."), value
 
 
