@@ -12,7 +12,8 @@ from dspytrack.optimization.plan import make_plan
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.tracking import MLflowConfig
-from dspytrack.tracking.projection import begin
+from dspytrack.tracking.projection import begin, publish
+from dspytrack.tracking.sync import sync, unsent
 from tests.faults import OPTIMIZERS
 from tests.lm_server import lm_server
 from tests.runs import request, rows
@@ -61,3 +62,18 @@ def test_a_run_by_a_bare_labeled_few_shot_ends_in_mlflow(config: MLflowConfig, t
         result = pipeline.run(request(server.api_base, tmp_path, optimizer="labeled_few_shot"), training_data=rows(60))
     assert result.tracking_error is None
     assert mlflow.MlflowClient(config.tracking_uri).get_run(str(result.mlflow_run_id)).info.status == "FINISHED"
+
+
+def test_a_run_killed_synced_resumed_and_killed_again_is_synced_again(config: MLflowConfig, tmp_path: Path) -> None:
+    client, record = mlflow.MlflowClient(config.tracking_uri), record_of(tmp_path)
+    run_id = begin(record, config)
+    assert [(one.run_id, sent) for one, sent in sync(config, runs_dir=tmp_path / "runs")] == [(record.run_id, run_id)]
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert unsent(config, tmp_path / "runs") == []
+    record.sit_down()
+    assert begin(record, config) == run_id
+    assert client.get_run(run_id).info.status == "RUNNING"
+    assert [one.run_id for one in unsent(config, tmp_path / "runs")] == [record.run_id]
+    assert publish(record, config) == run_id
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert unsent(config, tmp_path / "runs") == []

@@ -62,11 +62,14 @@ def is_sent(record: Record, config: MLflowConfig) -> bool:
 
 
 def _version(record: Record) -> str:
-    """What a record holds of its run, as a checksum; its own MLflow ids left out."""
-    result = record.result
+    """What a record holds of its run, as a checksum; its own MLflow ids left out.
+
+    The sitting counts: each sets the MLflow run running again, so that each has to be sent, cut off twice alike or not.
+    """
+    result, sitting = record.result, record.info.get("sitting") or {}
     own = {"mlflow_run_id", "run_id", "tracking_uri", "tracking_error"}
     text = "" if result is None else result.model_dump_json(exclude=own)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{sitting.get('number', 1)}\n{text}".encode()).hexdigest()
 
 
 def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, running: bool) -> str:
