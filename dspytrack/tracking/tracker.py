@@ -6,7 +6,8 @@ import asyncio
 import math
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _DOWN = re.compile(r"(cost|latency|significance|duration|iterations|calls|tokens|error)")
 _NAMED = re.compile(r"""\bmetrics?\.(?:[`"]([^`"]+)[`"]|([\w/-]+))""")
 _LEAST = "-1e308"  # every number but NaN is above it
+_FILE_NAME = re.compile(r"[\w-][\w.-]*")
 DONE = ("completed", "budget_reached")
 
 
@@ -106,22 +108,26 @@ class MLflowTracker:
         """Download a run's model into a folder, verified and without its pickle.
 
         Raises:
-            UsageError: where the folder is not empty or a file is not what was packed.
+            NotFoundError: where the run has no model.
+            UsageError: where the folder is not empty or cannot be written, or a file is not what was packed.
         """
-        from dspytrack.tracking.model import NAME, how_to_load, verify
+        from dspytrack.tracking.model import NAME, how_to_load, spec_file, verify
 
-        if out.exists() and any(out.iterdir()):
-            raise UsageError(f"{out} is not empty; choose another folder")
+        with _written_to(out):
+            if out.exists() and any(out.iterdir()):
+                raise UsageError(f"{out} is not empty; choose another folder")
         run_id = self.get(ref).info.run_id
         with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            got = Path(client.download_artifacts(run_id, "models", folder))
+            got = _downloaded(client, run_id, NAME, folder)
             verify(got)
+            names = (f"{NAME}.json", f"{NAME}_metadata.json", spec_file(NAME))
+            files = {name: (got / name).read_bytes() for name in names}
+        with _written_to(out):
             out.mkdir(parents=True, exist_ok=True)
-            for file in got.iterdir():
-                if file.suffix != ".pkl":
-                    (out / file.name).write_bytes(file.read_bytes())
-        verify(out, NAME)
-        (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
+            for name, data in files.items():
+                (out / name).write_bytes(data)
+            verify(out)
+            (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
         return Pulled(run_id, out)
 
     async def search_runs(
@@ -140,36 +146,73 @@ class MLflowTracker:
         artifact_name: str = "optimized_model",
         metadata: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        program_import: str | None = None,
     ) -> None:
-        """Pack a program with its metadata and checksums into a run's `models/` folder.
+        """Pack a program with its metadata and checksums into a run's `models/` folder, once it is seen to load again.
 
         Args:
             model: the program.
-            artifact_name: of its files.
+            artifact_name: of its files; another one beside it in the same run needs another name.
             metadata: facts to keep beside it.
             run_id: the MLflow run; the active one by default.
+            program_import: `module:name` of a class, factory or instance that builds the program, where its signature
+                or class alone does not (`dspy.ReAct` with its tools, for example).
 
         Raises:
-            UsageError: where there is no run, or the program's class cannot be imported again.
+            UsageError: where there is no run, or the program would not come back as it is.
         """
-        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run_id or _active_run())
+        from dspytrack.tracking.rebuilding import spec_for
 
-    def _log_model(self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str) -> None:
-        from dspytrack.tracking.model import pack, spec_for
+        spec, run = spec_for(model, program_import), run_id or _active_run()
+        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run, spec)
 
-        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            pack(program, Path(folder), name, metadata, spec_for(program))
-            client.log_artifacts(run_id, folder, "models")
+    def _log_model(
+        self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str, spec: Mapping[str, Any]
+    ) -> None:
+        from dspytrack.tracking.model import pack
+        from dspytrack.tracking.rebuilding import check_loads
+
+        if not _FILE_NAME.fullmatch(name) or name == "program":
+            raise UsageError(f"artifact_name: `{name}` cannot be the name of a model's files")
+        with tempfile.TemporaryDirectory() as folder:
+            pack(program, Path(folder), name, metadata, spec)
+            check_loads(program, Path(folder), name)
+            with connected(self.config) as client:
+                client.log_artifacts(run_id, folder, "models")
 
     async def load_model_artifact(self, run_id: str, artifact_name: str = "optimized_model") -> dspy.Module:
-        """The program of a run, from its JSON state."""
+        """The program of a run, from its JSON state.
+
+        Raises:
+            NotFoundError: where the run has no model of that name.
+            UsageError: where a file is not what was packed.
+        """
         return await asyncio.to_thread(self._load, run_id, artifact_name)
 
     def _load(self, run_id: str, name: str) -> dspy.Module:
         from dspytrack.tracking.model import load
 
-        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
+        with tempfile.TemporaryDirectory() as folder:
+            with connected(self.config) as client:
+                got = _downloaded(client, run_id, name, folder)
+            return load(got, name=name)
+
+
+def _downloaded(client: MlflowClient, run_id: str, name: str, folder: str) -> Path:
+    """A run's models, in a folder of this machine."""
+    if f"models/{name}_metadata.json" not in {item.path for item in client.list_artifacts(run_id, "models")}:
+        status = client.get_run(run_id).data.tags.get("status", "")
+        raise NotFoundError(f"this run has no model `{name}`: {run_id}{f' ({status})' if status else ''}")
+    return Path(client.download_artifacts(run_id, "models", folder))
+
+
+@contextmanager
+def _written_to(folder: Path) -> Iterator[None]:
+    """What the machine has against a folder, as the mistake of whoever named it."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
 
 
 def no_metric(name: str, known: Iterable[str]) -> UsageError:
