@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from dspytrack.cli.main import main
@@ -96,6 +98,21 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
     assert "text" in found[1]["error"]
     code, _, err = command("model", "pull", "best", "-o", "model")
     assert (code, "not empty" in err) == (2, True)
+
+
+@pytest.mark.integration
+def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, command: Command) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split("## In CI")[1]
+    lines = [line.strip() for line in readme.split("| exit code |")[0].splitlines() if line.startswith("    ")]
+    earlier = json.loads(command("optimize", "config.yaml", "--set", "seed=1", "--json")[1])["run_id"]
+    mlflow.MlflowClient("sqlite:///mlflow.db").log_metric(earlier, "improvement_percentage", 9)  # the best run ever
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = json.loads((folder / "result.json").read_text())["run_id"]
+    assert run_id in (folder / "model" / "README.md").read_text()
 
 
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:

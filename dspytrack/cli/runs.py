@@ -53,7 +53,7 @@ def best(
     metric: Annotated[str, typer.Option("--metric", help="What the best is the best by.")] = "improvement_percentage",
     order: Annotated[Order | None, typer.Option("--order", help="Default: the metric's own better way.")] = None,
     filter_string: Filter = "",
-    significant: Annotated[bool, typer.Option("--significant", help="Only runs with p < 0.05.")] = False,
+    significant: Annotated[bool, typer.Option("--significant", help="Only runs found better, with p < 0.05.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
     as_json: Json = False,
     experiment: Experiment = None,
