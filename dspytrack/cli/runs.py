@@ -122,7 +122,7 @@ def sync(
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
     from dspytrack.result import METRIC_NAMES
-    from dspytrack.tracking.tracker import no_metric
+    from dspytrack.tracking.ranking import no_metric
 
     known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)
     for name in columns:

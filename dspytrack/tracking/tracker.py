@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dspytrack.errors import NotFoundError, UsageError, did_you_mean
+from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.result import METRIC_NAMES
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies
 
 if TYPE_CHECKING:
     import dspy
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_DOWN = re.compile(r"(cost|latency|significance|duration|iterations|calls|tokens|error)")
-_NAMED = re.compile(r"""\bmetrics?\.(?:[`"]([^`"]+)[`"]|([\w/-]+))""")
-_LEAST = "-1e308"  # every number but NaN is above it
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
-DONE = ("completed", "budget_reached")
-
-
-def better_direction(metric: str) -> str:
-    """ "ASC" where less of a metric is better (cost, latency, p-value), else "DESC"."""
-    return "ASC" if _DOWN.search(metric) and not re.search(r"(improvement|reduction)", metric) else "DESC"
 
 
 class Pulled(NamedTuple):
@@ -57,7 +48,7 @@ class MLflowTracker:
             experiment = client.get_experiment_by_name(self.config.experiment_name)
             if experiment is None:
                 return []
-            _check_metrics(client, experiment.experiment_id, " ".join([filter_string, *(order_by or [])]))
+            check_metrics(client, experiment.experiment_id, " ".join([filter_string, *(order_by or [])]))
             found: list[Run] = []
             token = None
             while len(found) < max_results:
@@ -93,7 +84,7 @@ class MLflowTracker:
         known = {name for run in runs for name in run.data.metrics}
         if known and metric not in known and metric not in METRIC_NAMES:
             raise no_metric(metric, known)
-        fit = [run for run in runs if _qualifies(run, metric, significant)]
+        fit = [run for run in runs if qualifies(run, metric, significant)]
         if not fit:
             raise NotFoundError(f"no finished run has {metric}{' and is significantly better' if significant else ''}")
         up = (order or better_direction(metric)).upper() == "DESC"
@@ -221,25 +212,6 @@ def _written_to(folder: Path) -> Iterator[None]:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
 
 
-def no_metric(name: str, known: Iterable[str]) -> UsageError:
-    """The error for a metric that no run has, with the nearest name or the usual ones."""
-    near = did_you_mean(name, known) or f" Known are {', '.join(METRIC_NAMES[-8:])} and more (`runs show RUN`)."
-    return UsageError(f"no run has a metric `{name}`.{near}")
-
-
-def _check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
-    """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
-    for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
-        if name in METRIC_NAMES:  # that only failed runs are there yet is no mistake
-            continue
-        if client.search_runs([experiment_id], f"metrics.`{name}` >= {_LEAST}", max_results=1):
-            continue
-        runs = client.search_runs([experiment_id], max_results=1000)
-        known = {known for run in runs for known in run.data.metrics}
-        if known and name not in known:
-            raise no_metric(name, known)
-
-
 def _active_run() -> str:
     import mlflow
 
@@ -247,14 +219,3 @@ def _active_run() -> str:
     if active is None:
         raise UsageError("no MLflow run is active; give run_id, or start one with mlflow.start_run()")
     return str(active.info.run_id)
-
-
-def _qualifies(run: Run, metric: str, significant: bool) -> bool:
-    value: Any = run.data.metrics.get(metric)
-    if value is None or not math.isfinite(value) or run.info.status != "FINISHED":
-        return False
-    if run.data.tags.get("status", DONE[0]) not in DONE:
-        return False
-    if not significant:
-        return True
-    return run.data.tags.get("verdict") == "better" and run.data.metrics.get("statistical_significance", 1.0) < 0.05
