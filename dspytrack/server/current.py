@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.errors import NotFoundError, UnreachableError, UsageError
 from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
 from dspytrack.server.settings import Wish, resolve, without_secrets
@@ -22,7 +22,7 @@ def up(wish: Wish, kind: str | None, progress: Progress) -> ServerStatus:
     """
     before = files.effective(wish.env_file, "MLFLOW_SERVER_KIND")
     kind = kind or before or "compose"
-    if before not in (None, kind) and status(wish.env_file).healthy:
+    if before not in (None, kind) and _is_healthy(wish.env_file):
         raise UsageError(f"a {before} server runs for this folder; end it first: dspytrack server down")
     found = local.up(wish, progress) if kind == "local" else compose.up(wish, progress)
     if before in (None, kind):
@@ -69,6 +69,14 @@ def logs(env_file: Path, service: str | None = None, follow: bool = False) -> It
     """
     is_local = _kind(env_file) == "local"
     return local.logs(env_file, service, follow) if is_local else compose.logs(env_file, service, follow)
+
+
+def _is_healthy(env_file: Path) -> bool:
+    """Whether this folder's server runs; one in a Docker that does not answer does not."""
+    try:
+        return status(env_file).healthy
+    except UnreachableError:
+        return False
 
 
 def check_compose(env_file: Path, what: str) -> None:
