@@ -115,6 +115,28 @@ def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, c
     assert run_id in (folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.integration
+def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, command: Command) -> None:
+    gone = ("--set", "lm.api_base=http://127.0.0.1:9/v1", "--set", "evaluation.max_consecutive_failures=5")
+    code, out, _ = command("optimize", "config.yaml", *gone)
+    [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
+    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume {record}"
+    assert code == 6
+    assert f"next: {goes_on}\n      dspytrack runs show " in out
+    assert "model pull" not in out
+    [run] = json.loads(command("runs", "search", "--json")[1])
+    assert run["status"] == "FAILED"
+    assert f"next: {goes_on}" in command("runs", "show", run["run_id"])[1]
+    code, _, err = command("model", "pull", run["run_id"], "-o", "model")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith("error: this run has no model")
+    code, _, err = command("runs", "best")
+    assert (code, err) == (1, "error: no finished run has improvement_percentage\n")
+    code, out, _ = command("optimize", "config.yaml", *gone, "--no-tracking")
+    assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume" in out
+    assert "runs show" not in out
+
+
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
     assert json.loads(command("runs", "search", "--json")[1]) == []
     assert json.loads(command("runs", "search", "--local", "--json")[1]) == []
