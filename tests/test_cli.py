@@ -201,3 +201,13 @@ def test_help_imports_neither_dspy_nor_mlflow() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "dspy'" not in found.stdout
     assert "mlflow" not in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [("runs", "sync"), ("runs", "search"), ("runs", "search", "--local")])
+def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom dspytrack.cli.main import app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, sys.argv[1:]).exit_code == 0\nprint('dspy' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"

@@ -87,8 +87,8 @@ def _print_next(console: Console, result: OptimizationResult) -> None:
 
 
 def _next_commands(result: OptimizationResult) -> list[str]:
-    from dspytrack.optimization.record import Record
-    from dspytrack.tracking.documents import UNFINISHED, resume_command
+    from dspytrack.optimization.record import UNFINISHED, Record
+    from dspytrack.tracking.documents import resume_command
 
     found = [resume_command(Record(Path(result.record)))] if result.status in UNFINISHED else []
     if result.mlflow_run_id:

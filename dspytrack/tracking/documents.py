@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import NotFoundError
-from dspytrack.optimization.record import RUNS_DIR, Record
+from dspytrack.optimization.record import RUNS_DIR, UNFINISHED, Record
 from dspytrack.tracking.projection import RUN_TAG, STATUSES
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Document = dict[str, Any]
-UNFINISHED = ("interrupted", "failed")
-"""Statuses of runs that can be gone on with."""
 
 
 def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
