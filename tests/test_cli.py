@@ -8,13 +8,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+import typer
 
-from dspytrack.cli.main import main
+from dspytrack.cli.main import app, main
 from dspytrack.result import METRIC_NAMES
 from tests.faults import write_config
 from tests.lm_server import LMServer, lm_server
@@ -211,3 +213,21 @@ def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: t
     )
     found = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+def test_every_command_takes_json_but_those_that_the_readme_names() -> None:
+    def leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        for word, one in (inner or {}).items():
+            yield from leaves(one, f"{name} {word}".strip())
+
+    found = {name for name, one in leaves(typer.main.get_command(app), "") if "--json" not in _options(one)}
+    assert found == {"schema", "model predict", "server logs", "server manifests"}
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in readme for name in found)
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}

@@ -52,8 +52,7 @@ def _containers(place: Place, settings: Settings) -> Iterator[Check]:
 
 
 def _local_parts(place: Place, settings: Settings) -> Iterator[Check]:
-    folder = settings.folder / ".dspytrack" / "server"
-    uri = store_uri(settings, folder)
+    uri = store_uri(settings, settings.data_folder)
     try:
         database.check(uri)
     except UnreachableError as error:

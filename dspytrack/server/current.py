@@ -9,7 +9,7 @@ from pathlib import Path
 from dspytrack.errors import NotFoundError, UnreachableError, UsageError
 from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
-from dspytrack.server.settings import Wish, resolve, without_secrets
+from dspytrack.server.settings import Wish, data_folder, resolve, without_secrets
 from dspytrack.server.status import Progress, ServerStatus
 
 
@@ -88,8 +88,8 @@ def check_compose(env_file: Path, what: str) -> None:
     """
     if _kind(env_file) == "local":
         raise UsageError(
-            f"`server {what}` is for a server in Docker; a local one is the folder .dspytrack/server beside "
-            f"{env_file}: `dspytrack server down`, copy it, `dspytrack server up --local`"
+            f"`server {what}` is for a server in Docker; a local one is the folder {data_folder(env_file)}: "
+            "`dspytrack server down`, copy it, `dspytrack server up --local`"
         )
 
 

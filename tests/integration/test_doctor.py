@@ -313,6 +313,7 @@ def test_secrets_that_others_may_read_are_named_and_the_mend_works(folder: Path,
     (folder / ".env.mlflow").chmod(0o644)
     checks = doctor(capsys, code=6)
     assert failures(checks) == ["env file's mode"]
+    assert checks["env file"]["detail"] == ".env.mlflow, 2 values"
     subprocess.run(shlex.split(checks["env file's mode"]["mend"]), check=True)
     assert failures(doctor(capsys)) == []
 
@@ -322,4 +323,5 @@ def test_mistakes_in_what_is_asked_are_told_apart_from_faults(folder: Path, caps
     command(capsys, "doctor", "--lm", "no.yaml", code=2)
     write_settings(folder, MLFLOW_TRACKING_URI="htp:/nowhere")
     checks = doctor(capsys, code=6)
+    assert checks["env file"]["detail"] == ".env.mlflow, 1 value"
     assert failures(checks) == ["address"] and ".env.mlflow" in checks["address"]["mend"]
