@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import pytest
+import typer
 
-from dspytrack.cli.main import main
+from dspytrack.cli.main import app, main
 from dspytrack.result import METRIC_NAMES
 from tests.faults import write_config
 from tests.lm_server import LMServer, lm_server
@@ -98,6 +102,43 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
     assert (code, "not empty" in err) == (2, True)
 
 
+@pytest.mark.integration
+def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, command: Command) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split("## In CI")[1]
+    lines = [line.strip() for line in readme.split("| exit code |")[0].splitlines() if line.startswith("    ")]
+    earlier = json.loads(command("optimize", "config.yaml", "--set", "seed=1", "--json")[1])["run_id"]
+    mlflow.MlflowClient("sqlite:///mlflow.db").log_metric(earlier, "improvement_percentage", 9)  # the best run ever
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = json.loads((folder / "result.json").read_text())["run_id"]
+    assert run_id in (folder / "model" / "README.md").read_text()
+
+
+@pytest.mark.integration
+def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, command: Command) -> None:
+    gone = ("--set", "lm.api_base=http://127.0.0.1:9/v1", "--set", "evaluation.max_consecutive_failures=5")
+    code, out, _ = command("optimize", "config.yaml", *gone)
+    [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
+    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume {record}"
+    assert code == 6
+    assert f"next: {goes_on}\n      dspytrack runs show " in out
+    assert "model pull" not in out
+    [run] = json.loads(command("runs", "search", "--json")[1])
+    assert run["status"] == "FAILED"
+    assert f"next: {goes_on}" in command("runs", "show", run["run_id"])[1]
+    code, _, err = command("model", "pull", run["run_id"], "-o", "model")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith("error: this run has no model")
+    code, _, err = command("runs", "best")
+    assert (code, err) == (1, "error: no finished run has improvement_percentage\n")
+    code, out, _ = command("optimize", "config.yaml", *gone, "--no-tracking")
+    assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume" in out
+    assert "runs show" not in out
+
+
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
     assert json.loads(command("runs", "search", "--json")[1]) == []
     assert json.loads(command("runs", "search", "--local", "--json")[1]) == []
@@ -174,3 +215,31 @@ def test_code_of_the_user_that_ends_the_process_is_no_success(
     code, out, err = command("optimize", "config.yaml", "--dry-run")
     assert (code, out) == (1, "")
     assert "code of yours called sys.exit(0)" in err
+
+
+@pytest.mark.parametrize("arguments", [("runs", "sync"), ("runs", "search"), ("runs", "search", "--local")])
+def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom dspytrack.cli.main import app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, sys.argv[1:]).exit_code == 0\nprint('dspy' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
+def test_every_command_takes_json_but_those_that_the_readme_names() -> None:
+    def leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        for word, one in (inner or {}).items():
+            yield from leaves(one, f"{name} {word}".strip())
+
+    found = {name for name, one in leaves(typer.main.get_command(app), "") if "--json" not in _options(one)}
+    assert found == {"schema", "model predict", "server logs", "server manifests"}
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in readme for name in found)
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}

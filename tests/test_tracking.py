@@ -63,6 +63,35 @@ def test_best_knows_its_metrics(tracked: tuple[MLflowConfig, str]) -> None:
         tracker.best(filter_string="metrics.improvement_percentage > 50")
 
 
+def test_best_finds_nothing_where_only_failed_runs_are_and_takes_no_run_that_is_not_better(tmp_path: Path) -> None:
+    config = MLflowConfig(tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_location=str(tmp_path / "artifacts"))
+    client, tracker = mlflow.MlflowClient(config.tracking_uri), MLflowTracker(config)
+    experiment = client.create_experiment(config.experiment_name, artifact_location=config.artifact_location)
+
+    def logged(gain: float | None, verdict: str | None) -> str:
+        run_id = str(client.create_run(experiment).info.run_id)
+        client.log_metric(run_id, "iterations", 3)
+        if gain is not None:
+            client.log_metric(run_id, "improvement_percentage", gain)
+            client.log_metric(run_id, "statistical_significance", 0.01)
+        if verdict is not None:
+            client.set_tag(run_id, "verdict", verdict)
+        client.set_terminated(run_id, "FINISHED" if verdict else "FAILED")
+        return run_id
+
+    logged(None, None)
+    with pytest.raises(NotFoundError, match=r"^no finished run has improvement_percentage$"):
+        tracker.best()
+    assert tracker.search("metrics.improvement_percentage > 0.1") == []
+    for gain, verdict in ((0.9, "inconclusive"), (-0.9, "worse"), (0.7, "no difference shown")):
+        logged(gain, verdict)
+    with pytest.raises(NotFoundError, match=r"is significantly better$"):
+        tracker.best(significant=True)
+    found = logged(0.2, "better")
+    assert tracker.best(significant=True).info.run_id == found
+    assert tracker.best().data.tags["verdict"] == "inconclusive"
+
+
 def test_a_pulled_model_loads_and_a_changed_one_does_not(tracked: tuple[MLflowConfig, str], tmp_path: Path) -> None:
     out = MLflowTracker(tracked[0]).pull("best", tmp_path / "model").folder
     assert not list(out.glob("*.pkl"))

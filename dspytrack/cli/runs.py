@@ -53,7 +53,7 @@ def best(
     metric: Annotated[str, typer.Option("--metric", help="What the best is the best by.")] = "improvement_percentage",
     order: Annotated[Order | None, typer.Option("--order", help="Default: the metric's own better way.")] = None,
     filter_string: Filter = "",
-    significant: Annotated[bool, typer.Option("--significant", help="Only runs with p < 0.05.")] = False,
+    significant: Annotated[bool, typer.Option("--significant", help="Only runs found better, with p < 0.05.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
     as_json: Json = False,
     experiment: Experiment = None,
@@ -122,7 +122,7 @@ def sync(
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
     from dspytrack.result import METRIC_NAMES
-    from dspytrack.tracking.tracker import no_metric
+    from dspytrack.tracking.ranking import no_metric
 
     known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)
     for name in columns:

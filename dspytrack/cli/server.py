@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dspytrack.tracking import ENV_FILE
+
 if TYPE_CHECKING:
-    from dspytrack.server.status import Progress, ServerStatus
+    from dspytrack.server.status import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Run an MLflow server: Docker Compose, a local process, manifests.")
 EnvFile = Annotated[Path, typer.Option("--env-file", help="Where the server's settings are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-_ENV_FILE = Path(".env.mlflow")
 
 
 @app.command()
@@ -36,44 +36,47 @@ def up(
         str | None,
         typer.Option("--backend-store-uri", envvar="MLFLOW_BACKEND_STORE_URI", help="With --local: PostgreSQL."),
     ] = None,
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
     as_json: AsJson = False,
 ) -> None:
     """Start a server, wait until it is healthy, and make it the one that `optimize` uses."""
+    from dspytrack.cli.show_server import print_status
     from dspytrack.server import current
     from dspytrack.server.settings import Wish
 
     wish = Wish(env_file, port, host, auth, insecure, artifacts, with_s3, backend_store_uri)
     with _progress() as progress:
         found = current.up(wish, None if local is None else "local" if local else "compose", progress)
-    _print_status(found, as_json, f"dspytrack optimize config.yaml (uses it by {env_file})")
+    print_status(found, as_json, f"dspytrack optimize config.yaml (uses it by {env_file})")
 
 
 @app.command()
 def down(
     delete_data: Annotated[bool, typer.Option("--delete-data", help="Runs, models and artifacts too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Stop the server; its data stays unless --delete-data is given."""
+    from dspytrack.cli.show_server import print_done
     from dspytrack.server import current
 
     if delete_data and not yes:
         _ask("delete every run, model and artifact of this server for good?")
     left = current.down(env_file, delete_data)
-    typer.echo("the server is down, its data is deleted" if delete_data else "the server is down, its data is kept")
-    for note in left:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo("next: dspytrack server up", err=True)
+    data = "deleted" if delete_data else "kept"
+    document = {"data": data, "notes": list(left)}
+    print_done(document, f"the server is down, its data is {data}", as_json, "dspytrack server up", left)
 
 
 @app.command()
-def status(env_file: EnvFile = _ENV_FILE, as_json: AsJson = False) -> None:
+def status(env_file: EnvFile = ENV_FILE, as_json: AsJson = False) -> None:
     """Each service, its health and data; exit code 6 where the server is not healthy."""
+    from dspytrack.cli.show_server import print_status
     from dspytrack.server import current
 
     found = current.status(env_file)
-    _print_status(found, as_json, "dspytrack server logs" if found.running else "dspytrack server up")
+    print_status(found, as_json, "dspytrack server logs" if found.running else "dspytrack server up")
     if not found.healthy:
         raise typer.Exit(6)
 
@@ -82,7 +85,7 @@ def status(env_file: EnvFile = _ENV_FILE, as_json: AsJson = False) -> None:
 def logs(
     service: Annotated[str | None, typer.Argument(help="mlflow, postgres or s3; default: all.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until interrupted.")] = False,
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
 ) -> None:
     """Print the server's log."""
     from dspytrack.server import current
@@ -94,42 +97,48 @@ def logs(
 @app.command()
 def upgrade(
     to: Annotated[str | None, typer.Option("--to", help="A version; default: the installed MLflow's.")] = None,
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Back up, migrate and start another MLflow version; goes back by itself where that fails."""
+    from dspytrack.cli.show_server import print_done
     from dspytrack.server import backup as backups
     from dspytrack.server import current
 
     current.check_compose(env_file, "upgrade")
     with _progress() as progress:
         done = backups.upgrade(progress, to, env_file)
+    document = done._asdict() | {"backup": str(done.backup) if done.backup else None}
+    sentence = f"MLflow {done.before} -> {done.after}; the data as it was: {done.backup}"
     if done.backup is None:
-        typer.echo(f"the server is MLflow {done.after} already")
-    else:
-        typer.echo(f"MLflow {done.before} -> {done.after}; the data as it was: {done.backup}")
-    typer.echo("next: dspytrack server status", err=True)
+        sentence = f"the server is MLflow {done.after} already"
+    print_done(document, sentence, as_json, "dspytrack server status")
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="A new file.")], env_file: EnvFile = _ENV_FILE) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file.")], env_file: EnvFile = ENV_FILE, as_json: AsJson = False
+) -> None:
     """Write the database and the artifacts into one file."""
+    from dspytrack.cli.show_server import print_done
     from dspytrack.server import backup as backups
     from dspytrack.server import current
 
     current.check_compose(env_file, "backup")
     with _progress() as progress:
         written = backups.backup(file, progress, env_file)
-    typer.echo(str(written))
-    typer.echo(f"next: dspytrack server restore {file}", err=True)
+    print_done({"file": str(written)}, str(written), as_json, f"dspytrack server restore {file}")
 
 
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A file written by `server backup`.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    env_file: EnvFile = _ENV_FILE,
+    env_file: EnvFile = ENV_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Replace the server's data by a backup's."""
+    from dspytrack.cli.show_server import print_done
     from dspytrack.server import backup as backups
     from dspytrack.server import current
 
@@ -138,8 +147,8 @@ def restore(
         _ask("replace every run, model and artifact of this server?")
     with _progress() as progress:
         about = backups.restore(file, progress, env_file)
-    typer.echo(f"restored what was saved at {about['made']} (MLflow {about['mlflow_version']})")
-    typer.echo("next: dspytrack server status", err=True)
+    sentence = f"restored what was saved at {about['made']} (MLflow {about['mlflow_version']})"
+    print_done({"file": str(file), **about}, sentence, as_json, "dspytrack server status")
 
 
 @app.command()
@@ -205,37 +214,3 @@ def _ask(question: str) -> None:
     if not typer.confirm(question, err=True):
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(1)
-
-
-def _print_status(found: ServerStatus, as_json: bool, last: str) -> None:
-    if as_json:
-        typer.echo(json.dumps(found.as_document(), indent=2))
-    elif found.running:
-        _print_running(found)
-    else:
-        typer.echo("the server is down")
-    for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"next: {last}", err=True)
-
-
-def _print_running(found: ServerStatus) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("service", "state", "health"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("image", overflow="fold")
-    table.add_column("data", justify="right", no_wrap=True)
-    for service in found.services:
-        size = "" if service.volume_bytes is None else f"{service.volume_bytes / 1e6:.1f} MB"
-        table.add_row(service.name, service.state, service.health, service.image, size)
-    console.print(table)
-    runs = "" if found.runs is None else f" · {found.runs} run{'' if found.runs == 1 else 's'}"
-    console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}){runs}")
-    console.print(f"artifacts in {found.artifacts}", soft_wrap=True)
-    login = "the login in the env file" if found.auth else "without a login"
-    console.print(f"{found.address}, {login}", soft_wrap=True)

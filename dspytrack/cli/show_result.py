@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -79,8 +80,21 @@ def _print_next(console: Console, result: OptimizationResult) -> None:
     console.print(f"record {result.record}", markup=False, soft_wrap=True)
     if result.mlflow_run_id:
         console.print(f"MLflow {result.tracking_uri} run {result.mlflow_run_id}", markup=False, soft_wrap=True)
-        console.print(f"next: dspytrack runs show {result.mlflow_run_id}")
-        console.print(f"      dspytrack model pull {result.mlflow_run_id} -o model/")
     elif result.tracking_error:
         console.print(f"not yet in MLflow: {result.tracking_error}", markup=False, soft_wrap=True)
-        console.print("next: dspytrack runs sync")
+    for index, command in enumerate(_next_commands(result)):
+        console.print(f"{'      ' if index else 'next: '}{command}", markup=False, soft_wrap=True)
+
+
+def _next_commands(result: OptimizationResult) -> list[str]:
+    from dspytrack.optimization.record import UNFINISHED, Record
+    from dspytrack.tracking.documents import resume_command
+
+    found = [resume_command(Record(Path(result.record)))] if result.status in UNFINISHED else []
+    if result.mlflow_run_id:
+        found.append(f"dspytrack runs show {result.mlflow_run_id}")
+        if result.verdict is not None:  # else it ended before it had a program to pull
+            found.append(f"dspytrack model pull {result.mlflow_run_id} -o model/")
+    elif result.tracking_error:
+        found.append("dspytrack runs sync")
+    return found

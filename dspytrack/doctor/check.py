@@ -13,7 +13,8 @@ from dspytrack.errors import DspytrackError, UsageError
 from dspytrack.masking import is_secret, masked
 from dspytrack.request import OptimizationRequest
 from dspytrack.server.env_file import read
-from dspytrack.tracking.config import ENV_FILE, MLflowConfig
+from dspytrack.tracking import ENV_FILE
+from dspytrack.tracking.config import MLflowConfig
 
 Status = Literal["pass", "fail", "skipped"]
 SECRETS_SHOWN = "***"

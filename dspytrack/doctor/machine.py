@@ -16,7 +16,7 @@ from dspytrack.doctor.check import Check, Place, failed, passed, skipped
 from dspytrack.errors import DspytrackError
 from dspytrack.optimization.record import RUNS_DIR
 from dspytrack.server.engine import Engine
-from dspytrack.server.settings import Wish, resolve
+from dspytrack.server.settings import Wish, data_folder, resolve
 
 LEAST_FREE_BYTES = 100_000_000
 _DOCKER_SECONDS = 5
@@ -90,7 +90,7 @@ def _folders(place: Place) -> Iterator[tuple[str, Path]]:
     if location is not None and urlparse(location).scheme in ("", "file"):
         yield "artifacts", Path(unquote(urlparse(location).path))
     if place.server_kind == "local":
-        server = place.env_file.resolve().parent / ".dspytrack" / "server"
+        server = data_folder(place.env_file)
         yield "server", server
         if not place.value("MLFLOW_ARTIFACTS_DESTINATION"):
             yield "server's artifacts", server / "artifacts"

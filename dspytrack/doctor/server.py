@@ -52,8 +52,7 @@ def _containers(place: Place, settings: Settings) -> Iterator[Check]:
 
 
 def _local_parts(place: Place, settings: Settings) -> Iterator[Check]:
-    folder = settings.folder / ".dspytrack" / "server"
-    uri = store_uri(settings, folder)
+    uri = store_uri(settings, settings.data_folder)
     try:
         database.check(uri)
     except UnreachableError as error:
@@ -139,7 +138,7 @@ def _is_ours(place: Place, config: MLflowConfig) -> bool:
 
 
 def _kind(place: Place) -> tuple[str, ...]:
-    return () if place.server_kind is not None or has_docker() else ("--local",)
+    return () if place.server_kind == "local" or has_docker() else ("--local",)
 
 
 def _logs(place: Place) -> str:
@@ -166,7 +165,6 @@ def version(place: Place) -> Iterator[Check]:
 
 
 def _upgrade(place: Place, told: str, client: str) -> str:
-    own = place.server("up", *_kind(place))
     if int(told.split(".")[0]) > int(client.split(".")[0]):
         return (
             f"pip install --upgrade dspytrack, or have a server of MLflow {client}: {place.server('up', *_kind(place))}"

@@ -29,7 +29,8 @@ _WHERE_SET = (
 def env_file(place: Place) -> Iterator[Check]:
     """The file with the settings."""
     if place.env_file.is_file():
-        yield passed("env file", f"{place.env_file}, {len(place.written)} values")
+        count = len(place.written)
+        yield passed("env file", f"{place.env_file}, {count} value{'' if count == 1 else 's'}")
     else:
         yield passed("env file", f"{place.env_file} is not here; the environment and the defaults count")
 

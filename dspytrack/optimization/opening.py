@@ -13,10 +13,9 @@ from dspytrack.errors import ChangedError, NotFoundError, UsageError
 from dspytrack.optimization.artifacts import write_inputs
 from dspytrack.optimization.environment import versions_and_commit
 from dspytrack.optimization.plan import Plan
-from dspytrack.optimization.record import Record, all_records, now
+from dspytrack.optimization.record import UNFINISHED, Record, all_records, find, now
 
 NEWEST = "newest"
-UNFINISHED = ("interrupted", "failed")
 FORMAT = 2
 """Of a record: raised where an older one cannot be gone on with."""
 
@@ -84,18 +83,6 @@ def reopen(plan: Plan, runs_dir: Path, which: str) -> Record:
     if changes:
         raise ChangedError(record.run_id, changes)
     return record
-
-
-def find(run_id: str, runs_dir: Path) -> Record:
-    """A record by its own id or that of its MLflow run.
-
-    Raises:
-        NotFoundError: where there is none.
-    """
-    for record in all_records(runs_dir):
-        if run_id in (record.run_id, (record.read("tracking.json") or {}).get("mlflow_run_id")):
-            return record
-    raise NotFoundError(f"no record of a run {run_id} under {runs_dir}")
 
 
 def _newest(plan: Plan, runs_dir: Path) -> Record:

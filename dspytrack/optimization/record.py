@@ -37,6 +37,8 @@ from dspytrack.result import Candidate, OptimizationResult, Row
 RUNS_DIR = Path(".dspytrack/runs")
 INPUTS = ("training_data.json", "algorithm_parameters.json", "config.yaml")
 """The artifacts that are there from the start."""
+UNFINISHED = ("interrupted", "failed")
+"""The states of runs that can be gone on with."""
 
 
 class Record:
@@ -221,6 +223,18 @@ def all_records(root: Path = RUNS_DIR) -> list[Record]:
     """Every record under a folder, newest first."""
     folders = sorted(root.glob("*/run.json"), reverse=True) if root.is_dir() else []
     return [Record(path.parent) for path in folders]
+
+
+def find(run_id: str, root: Path = RUNS_DIR) -> Record:
+    """A record by its own id or that of its MLflow run.
+
+    Raises:
+        NotFoundError: where there is none.
+    """
+    for record in all_records(root):
+        if run_id in (record.run_id, (record.read("tracking.json") or {}).get("mlflow_run_id")):
+            return record
+    raise NotFoundError(f"no record of a run {run_id} under {root}")
 
 
 def now() -> float:

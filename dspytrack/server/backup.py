@@ -19,9 +19,10 @@ from dspytrack.errors import DspytrackError, UnreachableError, UsageError
 from dspytrack.server import artifact_files
 from dspytrack.server import env_file as files
 from dspytrack.server.engine import Engine
-from dspytrack.server.settings import ENV_FILE, Wish, client_version, resolve
+from dspytrack.server.settings import Wish, client_version, resolve
 from dspytrack.server.starting import is_healthy, start
 from dspytrack.server.status import Progress
+from dspytrack.tracking import ENV_FILE
 
 _URI = "postgresql+psycopg2://mlflow@postgres:5432/mlflow"
 _EXCHANGE = (
@@ -128,7 +129,7 @@ def upgrade(progress: Progress, to: str | None = None, env_file: Path = ENV_FILE
     new = Engine(replace(old.settings, version=after))
     new.pull_missing(progress)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    saved = backup(old.settings.folder / f".dspytrack/server/backups/{stamp}-v{before}.tar", progress, env_file)
+    saved = backup(old.settings.data_folder / "backups" / f"{stamp}-v{before}.tar", progress, env_file)
     try:
         progress(f"migrating from MLflow {before} to {after}")
         old.compose("stop", "mlflow")

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from dspytrack.errors import NotFoundError, UnreachableError, UsageError
 from dspytrack.server import env_file as files
-from dspytrack.server.backup import backup, restore, upgrade
 from dspytrack.server.bucket import check_here, check_inside
 from dspytrack.server.engine import SERVICES_FILE, Container, Engine, unknown_service
 from dspytrack.server.network import check_port, get
-from dspytrack.server.settings import ENV_FILE, Settings, Wish, check_exposure, client_version, keep, publish, resolve
+from dspytrack.server.settings import Settings, Wish, check_exposure, client_version, keep, publish, resolve
 from dspytrack.server.starting import is_healthy, start
 from dspytrack.server.status import Progress, ServerStatus, Service
+from dspytrack.tracking import ENV_FILE
 
-__all__ = ["backup", "down", "logs", "restore", "status", "up", "upgrade"]
 _DATA = {"postgres": "/var/lib/postgresql/data", "mlflow": "/mlflow", "s3": "/data"}
 _NEEDED = {"postgres", "mlflow"}
 

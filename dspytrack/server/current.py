@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.errors import NotFoundError, UnreachableError, UsageError
 from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
-from dspytrack.server.settings import Wish, resolve, without_secrets
+from dspytrack.server.settings import Wish, data_folder, resolve, without_secrets
 from dspytrack.server.status import Progress, ServerStatus
 
 
@@ -22,7 +22,7 @@ def up(wish: Wish, kind: str | None, progress: Progress) -> ServerStatus:
     """
     before = files.effective(wish.env_file, "MLFLOW_SERVER_KIND")
     kind = kind or before or "compose"
-    if before not in (None, kind) and status(wish.env_file).healthy:
+    if before not in (None, kind) and _is_healthy(wish.env_file):
         raise UsageError(f"a {before} server runs for this folder; end it first: dspytrack server down")
     found = local.up(wish, progress) if kind == "local" else compose.up(wish, progress)
     if before in (None, kind):
@@ -71,6 +71,14 @@ def logs(env_file: Path, service: str | None = None, follow: bool = False) -> It
     return local.logs(env_file, service, follow) if is_local else compose.logs(env_file, service, follow)
 
 
+def _is_healthy(env_file: Path) -> bool:
+    """Whether this folder's server runs; one in a Docker that does not answer does not."""
+    try:
+        return status(env_file).healthy
+    except UnreachableError:
+        return False
+
+
 def check_compose(env_file: Path, what: str) -> None:
     """See that the server is of the kind that backups and upgrades are for.
 
@@ -80,8 +88,8 @@ def check_compose(env_file: Path, what: str) -> None:
     """
     if _kind(env_file) == "local":
         raise UsageError(
-            f"`server {what}` is for a server in Docker; a local one is the folder .dspytrack/server beside "
-            f"{env_file}: `dspytrack server down`, copy it, `dspytrack server up --local`"
+            f"`server {what}` is for a server in Docker; a local one is the folder {data_folder(env_file)}: "
+            "`dspytrack server down`, copy it, `dspytrack server up --local`"
         )
 
 

@@ -22,12 +22,12 @@ from dspytrack.server.bucket import check_here
 from dspytrack.server.network import check_port, get
 from dspytrack.server.process import began, stop_group
 from dspytrack.server.settings import (
-    ENV_FILE,
     Settings,
     Wish,
     check_exposure,
     client_version,
     complete,
+    data_folder,
     keep,
     publish,
     resolve,
@@ -35,7 +35,7 @@ from dspytrack.server.settings import (
 )
 from dspytrack.server.status import Progress, ServerStatus, Service
 from dspytrack.server.store import run_count, store_uri
-from dspytrack.tracking import database
+from dspytrack.tracking import ENV_FILE, database
 
 START_SECONDS = 120
 _LOG_BYTES = 10_000_000
@@ -52,7 +52,7 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
         raise UsageError("--with-s3 adds a container: it does not go with --local; --artifacts s3://… does")
     settings = resolve(wish, "local")
     check_exposure(settings, wish.insecure)
-    running = _pid(_folder(settings))
+    running = _pid(settings.data_folder)
     if running is None:
         check_port(settings.host, settings.port, "--local ")
         if settings.artifacts:
@@ -60,7 +60,7 @@ def up(wish: Wish, progress: Progress) -> ServerStatus:
             check_here(settings)
         if settings.auth and find_spec("flask_wtf") is None:
             raise UsageError("logins need Flask-WTF: pip install 'mlflow[auth]'")
-        uri = store_uri(settings, _folder(settings))
+        uri = store_uri(settings, settings.data_folder)
         database.check(uri)
         complete(settings)
         process = _spawn(settings, uri)
@@ -88,7 +88,7 @@ def down(env_file: Path = ENV_FILE, delete_data: bool = False) -> None:
     Raises:
         UnreachableError: where it does not end.
     """
-    folder = _folder(resolve(Wish(env_file=env_file), "local"))
+    folder = data_folder(env_file)
     running = _pid(folder)
     if running is not None:
         stop_group(running)
@@ -115,7 +115,7 @@ def status(env_file: Path = ENV_FILE, notes: tuple[str, ...] = ()) -> ServerStat
         UsageError: where the settings are wrong.
     """
     settings = resolve(Wish(env_file=env_file), "local")
-    folder = _folder(settings)
+    folder = settings.data_folder
     running = _pid(folder)
     healthy = running is not None and get(f"{settings.address}/health") is not None
     service = Service(
@@ -147,7 +147,7 @@ def logs(env_file: Path = ENV_FILE, service: str | None = None, follow: bool = F
     """
     if service not in (None, "mlflow"):
         raise UsageError(f"no service `{service}`; there is mlflow")
-    folder = _folder(resolve(Wish(env_file=env_file), "local"))
+    folder = data_folder(env_file)
     file = folder / "server.log"
     if not file.is_file():
         raise UsageError("no log: no local server was started here; `dspytrack server up --local` starts one")
@@ -160,12 +160,8 @@ def logs(env_file: Path = ENV_FILE, service: str | None = None, follow: bool = F
             time.sleep(0.3)
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.folder / ".dspytrack" / "server"
-
-
 def _spawn(settings: Settings, store_uri: str) -> subprocess.Popen[bytes]:
-    folder = _folder(settings)
+    folder = settings.data_folder
     (folder / "artifacts").mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     log = folder / "server.log"
@@ -202,7 +198,7 @@ def _environment(settings: Settings, store_uri: str) -> dict[str, str]:
     if settings.s3_endpoint:
         kept["MLFLOW_S3_ENDPOINT_URL"] = settings.s3_endpoint
     if settings.auth:
-        folder = _folder(settings)
+        folder = settings.data_folder
         (folder / "auth.ini").write_text(
             "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
             f"database_uri = sqlite:///{str(folder).replace('%', '%%')}/auth.db\n"
@@ -228,7 +224,7 @@ def _wait(settings: Settings, process: subprocess.Popen[bytes], progress: Progre
 
 
 def _failure(settings: Settings, what: str) -> UnreachableError:
-    folder = _folder(settings)
+    folder = settings.data_folder
     (folder / "server.pid").unlink(missing_ok=True)
     lines = (folder / "server.log").read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
     told = without_secrets("\n".join(lines), settings.env_file)

@@ -19,8 +19,8 @@ from dspytrack.errors import UsageError
 from dspytrack.masking import masked
 from dspytrack.server import env_file as files
 from dspytrack.server.network import is_loopback, local_names
+from dspytrack.tracking import ENV_FILE
 
-ENV_FILE = Path(".env.mlflow")
 SECRETS = ("MLFLOW_DB_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY")
 _HIDDEN = (
     *SECRETS,
@@ -75,6 +75,11 @@ class Settings:
         return self.env_file.resolve().parent
 
     @property
+    def data_folder(self) -> Path:
+        """Where a local server keeps its data, and backups of one in Docker are put."""
+        return data_folder(self.env_file)
+
+    @property
     def login(self) -> tuple[str, str] | None:
         """The admin's name and password, with basic auth."""
         name = files.effective(self.env_file, "MLFLOW_TRACKING_USERNAME")
@@ -85,6 +90,11 @@ class Settings:
 def client_version() -> str:
     """The installed MLflow's version, without importing it."""
     return version("mlflow")
+
+
+def data_folder(env_file: Path) -> Path:
+    """Where the local server of an env file keeps its data."""
+    return env_file.resolve().parent / ".dspytrack" / "server"
 
 
 def resolve(wish: Wish, kind: str) -> Settings:

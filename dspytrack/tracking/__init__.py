@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dspytrack.tracking.config import MLflowConfig
     from dspytrack.tracking.tracker import MLflowTracker
 
-__all__ = ["MLflowConfig", "MLflowTracker"]
+__all__ = ["ENV_FILE", "MLflowConfig", "MLflowTracker"]
+
+ENV_FILE = Path(".env.mlflow")
+"""Where settings are kept, beside what they are for; here, because every command names it and few need the rest."""
 
 
 def __getattr__(name: str) -> Any:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dspytrack.errors import UsageError
 from dspytrack.masking import masked
+from dspytrack.tracking import ENV_FILE
 from dspytrack.tracking.database import with_driver
 
-ENV_FILE = Path(".env.mlflow")
 _SCHEMES = r"(https?|sqlite|postgresql(\+\w+)?|mysql(\+\w+)?|mssql(\+\w+)?|databricks(-uc)?|uc)"
 _FILES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
 _FIELDS = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import NotFoundError
-from dspytrack.optimization.record import RUNS_DIR, Record
+from dspytrack.optimization.record import RUNS_DIR, UNFINISHED, Record
 from dspytrack.tracking.projection import RUN_TAG, STATUSES
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Document = dict[str, Any]
 
 
 def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
-    """An MLflow run; one that is RUNNING there although its process here is gone is shown as interrupted."""
+    """An MLflow run; what the record on this machine knows better is added: whether it lives, how it goes on."""
     document: Document = {
         "run_id": run.info.run_id,
         "run_name": run.info.run_name,
@@ -26,17 +27,24 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
         "params": dict(run.data.params),
         "tags": dict(run.data.tags),
     }
-    if run.info.status == "RUNNING" and RUN_TAG in run.data.tags:
-        try:
-            state = Record.open(run.data.tags[RUN_TAG], runs_dir).state
-        except NotFoundError:
-            return document  # another machine's run: whether it lives cannot be known here
-        if state in STATUSES and state != "interrupted":
-            document["tags"]["status"] = f"{state}, not yet in MLflow: dspytrack runs sync"
-        if state == "interrupted":
-            document["tags"]["status"] = state
-            document["resume"] = f"dspytrack optimize CONFIG --resume {run.data.tags[RUN_TAG]}"
+    if run.info.status == "FINISHED" or RUN_TAG not in run.data.tags:
+        return document
+    try:
+        record = Record.open(run.data.tags[RUN_TAG], runs_dir)
+    except NotFoundError:
+        return document  # another machine's run: whether it lives cannot be known here
+    state = record.state
+    if run.info.status == "RUNNING" and state in STATUSES:
+        unsent = f"{state}, not yet in MLflow: dspytrack runs sync"
+        document["tags"]["status"] = state if state == "interrupted" else unsent
+    if state in UNFINISHED:
+        document["resume"] = resume_command(record)
     return document
+
+
+def resume_command(record: Record) -> str:
+    """What to type to go on with a run that was cut off."""
+    return f"dspytrack optimize {shlex.quote(record.info.get('config') or 'CONFIG')} --resume {record.run_id}"
 
 
 def of_record(record: Record) -> Document:
@@ -53,6 +61,6 @@ def of_record(record: Record) -> Document:
     }
     if result is not None and result.verdict is not None:
         document["tags"]["verdict"] = result.verdict
-    if state in ("interrupted", "failed"):
-        document["resume"] = f"dspytrack optimize {info.get('config') or 'CONFIG'} --resume {record.run_id}"
+    if state in UNFINISHED:
+        document["resume"] = resume_command(record)
     return document

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dspytrack.errors import DspytrackError, UnreachableError, UsageError
 from dspytrack.masking import masked
-from dspytrack.tracking import login
-from dspytrack.tracking.config import ENV_FILE, MLflowConfig
+from dspytrack.tracking import ENV_FILE, login
+from dspytrack.tracking.config import MLflowConfig
 
 _DRIVERS = {"psycopg2": "PostgreSQL", "psycopg": "PostgreSQL", "boto3": "S3", "botocore": "S3"}
 _CAUSE = re.compile(

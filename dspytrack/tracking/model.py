@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     import dspy
 
 NAME = "optimized_model"
-SPEC_FILE = "program.json"
+
+
+def spec_file(name: str) -> str:
+    """The file that says how a program of that name is built again: `program.json` for the run's own."""
+    return "program.json" if name == NAME else f"{name}_program.json"
 
 
 def pack(
     program: dspy.Module, folder: Path, name: str, metadata: Mapping[str, Any], program_spec: Mapping[str, Any]
 ) -> None:
-    """Write a program as `<name>.json` (its state), `<name>.pkl`, `program.json` and `<name>_metadata.json`.
+    """Write a program as `<name>.json` (its state), `<name>.pkl`, its spec (`spec_file`) and `<name>_metadata.json`.
 
     The pickle is for programs that expect one; dspytrack never loads it. LMs are left out: they hold keys.
 
@@ -35,9 +39,9 @@ def pack(
     folder.mkdir(parents=True, exist_ok=True)
     bare = program.deepcopy()
     bare.set_lm(None)
-    files = [f"{name}.json", SPEC_FILE]
+    files = [f"{name}.json", spec_file(name)]
     _write(folder / files[0], bare.dump_state(json_mode=True))
-    _write(folder / SPEC_FILE, program_spec)
+    _write(folder / files[1], program_spec)
     notes = dict(metadata)
     pickled, why_not = _pickled(bare)
     if pickled is not None:
@@ -62,28 +66,6 @@ def _pickled(program: dspy.Module) -> tuple[bytes | None, str]:
     return data, ""
 
 
-def spec_for(program: dspy.Module) -> dict[str, Any]:
-    """What builds a program again that comes from no request: its signature, or its class by import path.
-
-    Raises:
-        UsageError: where its class cannot be imported.
-    """
-    import dspy
-
-    first = program.predictors()[0].signature
-    inputs = list(first.input_fields)
-    modules = {dspy.Predict: "predict", dspy.ChainOfThought: "chain_of_thought"}
-    if type(program) in modules:
-        outputs = [name for name in first.output_fields if name != "reasoning" or type(program) is dspy.Predict]
-        signature = f"{', '.join(inputs)} -> {', '.join(outputs)}"
-        found = {"signature": signature, "instructions": first.instructions, "module": modules[type(program)]}
-        return {"program": found, "lm": None, "inputs": inputs}
-    kind = type(program)
-    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
-        raise UsageError(f"{kind.__qualname__} cannot be imported again; put it into a module of its own")
-    return {"program": {"import": f"{kind.__module__}:{kind.__qualname__}"}, "lm": None, "inputs": inputs}
-
-
 def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> dspy.Module:
     """The program in a folder, checksums verified before anything is parsed.
 
@@ -100,7 +82,7 @@ def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> 
 
     folder = Path(folder)
     verify(folder, name)
-    program = build_program(Program.model_validate(spec_of(folder)["program"]), base_dir or Path.cwd())
+    program = build_program(Program.model_validate(spec_of(folder, name)["program"]), base_dir or Path.cwd())
     program.load_state(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
     return program
 
@@ -116,7 +98,7 @@ def verify(folder: Path, name: str = NAME) -> dict[str, Any]:
         raise UsageError(f"{folder}: no {path.name}; expected a folder written by `dspytrack model pull`")
     metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     sums = metadata.get("sha256") or {}
-    for one in (f"{name}.json", SPEC_FILE):
+    for one in (f"{name}.json", spec_file(name)):
         if one not in sums:
             raise UsageError(f"{path}: holds no checksum of {one}; it is not loaded")
     for one, expected in sums.items():
@@ -129,9 +111,9 @@ def verify(folder: Path, name: str = NAME) -> dict[str, Any]:
     return metadata
 
 
-def spec_of(folder: Path) -> dict[str, Any]:
-    """program.json of a packed program."""
-    found: dict[str, Any] = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+def spec_of(folder: Path, name: str = NAME) -> dict[str, Any]:
+    """How a packed program is built again: its `program`, `lm` and `inputs`."""
+    found: dict[str, Any] = json.loads((folder / spec_file(name)).read_text(encoding="utf-8"))
     return found
 
 

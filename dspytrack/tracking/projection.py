@@ -62,11 +62,14 @@ def is_sent(record: Record, config: MLflowConfig) -> bool:
 
 
 def _version(record: Record) -> str:
-    """What a record holds of its run, as a checksum; its own MLflow ids left out."""
-    result = record.result
+    """What a record holds of its run, as a checksum; its own MLflow ids left out.
+
+    The sitting counts: each sets the MLflow run running again, so that each has to be sent, cut off twice alike or not.
+    """
+    result, sitting = record.result, record.info.get("sitting") or {}
     own = {"mlflow_run_id", "run_id", "tracking_uri", "tracking_error"}
     text = "" if result is None else result.model_dump_json(exclude=own)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{sitting.get('number', 1)}\n{text}".encode()).hexdigest()
 
 
 def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, running: bool) -> str:
@@ -197,7 +200,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for index, inner in enumerate(value):
             yield from _flat(inner, f"{prefix}{index}.")
-    else:
+    elif prefix or not isinstance(value, Mapping):
         yield prefix.rstrip("."), value
 
 

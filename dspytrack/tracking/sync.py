@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dspytrack.errors import UsageError
-from dspytrack.optimization.opening import find
-from dspytrack.optimization.record import RUNS_DIR, Record, all_records
+from dspytrack.optimization.record import RUNS_DIR, Record, all_records, find
 from dspytrack.tracking.config import MLflowConfig
 from dspytrack.tracking.projection import is_sent, publish
 

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dspytrack.errors import NotFoundError, UsageError, did_you_mean
+from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.result import METRIC_NAMES
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies
 
 if TYPE_CHECKING:
     import dspy
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_DOWN = re.compile(r"(cost|latency|significance|duration|iterations|calls|tokens|error)")
-_NAMED = re.compile(r"""\bmetrics?\.(?:[`"]([^`"]+)[`"]|([\w/-]+))""")
-_LEAST = "-1e308"  # every number but NaN is above it
-DONE = ("completed", "budget_reached")
-
-
-def better_direction(metric: str) -> str:
-    """ "ASC" where less of a metric is better (cost, latency, p-value), else "DESC"."""
-    return "ASC" if _DOWN.search(metric) and not re.search(r"(improvement|reduction)", metric) else "DESC"
+_FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
 class Pulled(NamedTuple):
@@ -55,7 +48,7 @@ class MLflowTracker:
             experiment = client.get_experiment_by_name(self.config.experiment_name)
             if experiment is None:
                 return []
-            _check_metrics(client, experiment.experiment_id, " ".join([filter_string, *(order_by or [])]))
+            check_metrics(client, experiment.experiment_id, " ".join([filter_string, *(order_by or [])]))
             found: list[Run] = []
             token = None
             while len(found) < max_results:
@@ -77,17 +70,23 @@ class MLflowTracker:
     ) -> Run:
         """The best finished run by a metric; runs that are unfinished, failed, deleted or NaN never win.
 
+        Args:
+            metric: what the best is the best by.
+            order: "ASC" or "DESC"; the metric's own better direction by default.
+            filter_string: in MLflow's syntax.
+            significant: only runs whose verdict is "better" and whose p-value is below 0.05.
+
         Raises:
             UsageError: for a metric that no run has, with the nearest name.
             NotFoundError: where no run qualifies.
         """
         runs = self.search(filter_string, 1_000_000)
         known = {name for run in runs for name in run.data.metrics}
-        if known and metric not in known:
+        if known and metric not in known and metric not in METRIC_NAMES:
             raise no_metric(metric, known)
-        fit = [run for run in runs if _qualifies(run, metric, significant)]
+        fit = [run for run in runs if qualifies(run, metric, significant)]
         if not fit:
-            raise NotFoundError(f"no finished run has {metric}{' and is significant' if significant else ''}")
+            raise NotFoundError(f"no finished run has {metric}{' and is significantly better' if significant else ''}")
         up = (order or better_direction(metric)).upper() == "DESC"
         return (max if up else min)(fit, key=lambda run: run.data.metrics[metric])
 
@@ -106,22 +105,26 @@ class MLflowTracker:
         """Download a run's model into a folder, verified and without its pickle.
 
         Raises:
-            UsageError: where the folder is not empty or a file is not what was packed.
+            NotFoundError: where the run has no model.
+            UsageError: where the folder is not empty or cannot be written, or a file is not what was packed.
         """
-        from dspytrack.tracking.model import NAME, how_to_load, verify
+        from dspytrack.tracking.model import NAME, how_to_load, spec_file, verify
 
-        if out.exists() and any(out.iterdir()):
-            raise UsageError(f"{out} is not empty; choose another folder")
+        with _written_to(out):
+            if out.exists() and any(out.iterdir()):
+                raise UsageError(f"{out} is not empty; choose another folder")
         run_id = self.get(ref).info.run_id
         with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            got = Path(client.download_artifacts(run_id, "models", folder))
+            got = _downloaded(client, run_id, NAME, folder)
             verify(got)
+            names = (f"{NAME}.json", f"{NAME}_metadata.json", spec_file(NAME))
+            files = {name: (got / name).read_bytes() for name in names}
+        with _written_to(out):
             out.mkdir(parents=True, exist_ok=True)
-            for file in got.iterdir():
-                if file.suffix != ".pkl":
-                    (out / file.name).write_bytes(file.read_bytes())
-        verify(out, NAME)
-        (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
+            for name, data in files.items():
+                (out / name).write_bytes(data)
+            verify(out)
+            (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
         return Pulled(run_id, out)
 
     async def search_runs(
@@ -140,53 +143,73 @@ class MLflowTracker:
         artifact_name: str = "optimized_model",
         metadata: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        program_import: str | None = None,
     ) -> None:
-        """Pack a program with its metadata and checksums into a run's `models/` folder.
+        """Pack a program with its metadata and checksums into a run's `models/` folder, once it is seen to load again.
 
         Args:
             model: the program.
-            artifact_name: of its files.
+            artifact_name: of its files; another one beside it in the same run needs another name.
             metadata: facts to keep beside it.
             run_id: the MLflow run; the active one by default.
+            program_import: `module:name` of a class, factory or instance that builds the program, where its signature
+                or class alone does not (`dspy.ReAct` with its tools, for example).
 
         Raises:
-            UsageError: where there is no run, or the program's class cannot be imported again.
+            UsageError: where there is no run, or the program would not come back as it is.
         """
-        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run_id or _active_run())
+        from dspytrack.tracking.rebuilding import spec_for
 
-    def _log_model(self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str) -> None:
-        from dspytrack.tracking.model import pack, spec_for
+        spec, run = spec_for(model, program_import), run_id or _active_run()
+        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run, spec)
 
-        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            pack(program, Path(folder), name, metadata, spec_for(program))
-            client.log_artifacts(run_id, folder, "models")
+    def _log_model(
+        self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str, spec: Mapping[str, Any]
+    ) -> None:
+        from dspytrack.tracking.model import pack
+        from dspytrack.tracking.rebuilding import check_loads
+
+        if not _FILE_NAME.fullmatch(name) or name == "program":
+            raise UsageError(f"artifact_name: `{name}` cannot be the name of a model's files")
+        with tempfile.TemporaryDirectory() as folder:
+            pack(program, Path(folder), name, metadata, spec)
+            check_loads(program, Path(folder), name)
+            with connected(self.config) as client:
+                client.log_artifacts(run_id, folder, "models")
 
     async def load_model_artifact(self, run_id: str, artifact_name: str = "optimized_model") -> dspy.Module:
-        """The program of a run, from its JSON state."""
+        """The program of a run, from its JSON state.
+
+        Raises:
+            NotFoundError: where the run has no model of that name.
+            UsageError: where a file is not what was packed.
+        """
         return await asyncio.to_thread(self._load, run_id, artifact_name)
 
     def _load(self, run_id: str, name: str) -> dspy.Module:
         from dspytrack.tracking.model import load
 
-        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            return load(Path(client.download_artifacts(run_id, "models", folder)), name=name)
+        with tempfile.TemporaryDirectory() as folder:
+            with connected(self.config) as client:
+                got = _downloaded(client, run_id, name, folder)
+            return load(got, name=name)
 
 
-def no_metric(name: str, known: Iterable[str]) -> UsageError:
-    """The error for a metric that no run has, with the nearest name or the usual ones."""
-    near = did_you_mean(name, known) or f" Known are {', '.join(METRIC_NAMES[-8:])} and more (`runs show RUN`)."
-    return UsageError(f"no run has a metric `{name}`.{near}")
+def _downloaded(client: MlflowClient, run_id: str, name: str, folder: str) -> Path:
+    """A run's models, in a folder of this machine."""
+    if f"models/{name}_metadata.json" not in {item.path for item in client.list_artifacts(run_id, "models")}:
+        status = client.get_run(run_id).data.tags.get("status", "")
+        raise NotFoundError(f"this run has no model `{name}`: {run_id}{f' ({status})' if status else ''}")
+    return Path(client.download_artifacts(run_id, "models", folder))
 
 
-def _check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
-    """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
-    for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
-        if client.search_runs([experiment_id], f"metrics.`{name}` >= {_LEAST}", max_results=1):
-            continue
-        runs = client.search_runs([experiment_id], max_results=1000)
-        known = {known for run in runs for known in run.data.metrics}
-        if known and name not in known:
-            raise no_metric(name, known)
+@contextmanager
+def _written_to(folder: Path) -> Iterator[None]:
+    """What the machine has against a folder, as the mistake of whoever named it."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
 
 
 def _active_run() -> str:
@@ -196,12 +219,3 @@ def _active_run() -> str:
     if active is None:
         raise UsageError("no MLflow run is active; give run_id, or start one with mlflow.start_run()")
     return str(active.info.run_id)
-
-
-def _qualifies(run: Run, metric: str, significant: bool) -> bool:
-    value: Any = run.data.metrics.get(metric)
-    if value is None or not math.isfinite(value) or run.info.status != "FINISHED":
-        return False
-    if run.data.tags.get("status", DONE[0]) not in DONE:
-        return False
-    return not significant or run.data.metrics.get("statistical_significance", 1.0) < 0.05

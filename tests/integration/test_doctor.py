@@ -266,6 +266,23 @@ def test_a_stopped_postgresql_behind_the_compose_server_is_named_and_its_mend_wo
     assert failures(doctor(capsys)) == []
 
 
+def test_a_server_in_docker_that_is_gone_is_replaced_as_the_mends_say(
+    folder: Path, around: ExitStack, capsys: Capture
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    write_settings(folder, MLFLOW_SERVER_KIND="compose", MLFLOW_SERVER_PORT=str(port), MLFLOW_TRACKING_URI=address)
+    os.environ["PATH"] = str(folder)  # no Docker in it
+    checks = doctor(capsys, code=6)
+    assert failures(checks) == ["Docker", "reachable"]
+    assert checks["Docker"]["mend"].endswith(": dspytrack server up --local")
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]  # as in a process of its own: what a command took from the file is not the environment
+    typed(capsys, checks["reachable"]["mend"])
+    around.callback(command, capsys, "server", "down", "--delete-data", "--yes")
+    assert failures(doctor(capsys)) == []
+
+
 def _project(folder: Path) -> str:
     lines = (folder / ".env.mlflow").read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("MLFLOW_SERVER_PROJECT="))
@@ -296,6 +313,7 @@ def test_secrets_that_others_may_read_are_named_and_the_mend_works(folder: Path,
     (folder / ".env.mlflow").chmod(0o644)
     checks = doctor(capsys, code=6)
     assert failures(checks) == ["env file's mode"]
+    assert checks["env file"]["detail"] == ".env.mlflow, 2 values"
     subprocess.run(shlex.split(checks["env file's mode"]["mend"]), check=True)
     assert failures(doctor(capsys)) == []
 
@@ -305,4 +323,5 @@ def test_mistakes_in_what_is_asked_are_told_apart_from_faults(folder: Path, caps
     command(capsys, "doctor", "--lm", "no.yaml", code=2)
     write_settings(folder, MLFLOW_TRACKING_URI="htp:/nowhere")
     checks = doctor(capsys, code=6)
+    assert checks["env file"]["detail"] == ".env.mlflow, 1 value"
     assert failures(checks) == ["address"] and ".env.mlflow" in checks["address"]["mend"]

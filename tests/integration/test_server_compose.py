@@ -114,13 +114,13 @@ def test_a_backup_brings_back_runs_and_artifacts(team: Shell) -> None:
     run = log_run(team)
     runs = count_runs(team)
     file = team.folder / "saved.tar"
-    team.ok("backup", str(file))
+    assert json.loads(team.ok("backup", str(file), "--json")) == {"file": str(file)}
     assert file.stat().st_mode & 0o777 == 0o600
     with tarfile.open(file) as packed:
         assert packed.getnames() == ["backup.json", "database.dump", "artifacts.tar"]
     assert team.server("backup", str(file)).code == 2
     log_run(team)
-    team.ok("restore", str(file), "--yes")
+    assert json.loads(team.ok("restore", str(file), "--yes", "--json"))["file"] == str(file)
     assert count_runs(team) == runs and read_run(team, run) == "0.5 a text"
     file.unlink()
     team.folder.joinpath("no.tar").write_text("no tar")
@@ -205,7 +205,8 @@ def test_an_upgrade_keeps_the_runs_and_goes_back_where_it_fails(shell: Shell) ->
         up = shell.server("up", "--port", str(free_port()))
         assert up.code == 0 and "dspytrack server upgrade" in up.err
         run = log_run(shell)
-        shell.ok("upgrade")
+        done = json.loads(shell.ok("upgrade", "--json"))
+        assert done["before"] == "3.17.0" and Path(done["backup"]).is_file()
         assert older not in shell.ok("status", "--json")
         assert read_run(shell, run) == "0.5 a text"
         failed = shell.server("upgrade", "--to", "3.99.0")

@@ -83,6 +83,21 @@ def test_a_killed_server_is_seen_and_started_again(running: Shell) -> None:
     assert count_runs(running) == runs
 
 
+def test_a_local_server_takes_the_place_of_one_in_docker_that_is_gone(shell: Shell) -> None:
+    port = str(free_port())
+    (shell.folder / ".env.mlflow").write_text(
+        f"MLFLOW_SERVER_KIND=compose\nMLFLOW_SERVER_PORT={port}\nMLFLOW_SERVER_WITH_S3=1\n"
+        "MLFLOW_ARTIFACTS_DESTINATION=s3://mlflow/artifacts\n"
+    )
+    shell.env |= {"PATH": str(shell.folder)}
+    refused = shell.server("up")
+    assert refused.code == 6 and "dspytrack server up --local" in refused.err
+    done = shell.server("up", "--local", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["kind"] == "local" and "the compose server's runs stay" in done.err
+    assert read_run(shell, log_run(shell)) == "0.5 a text"
+
+
 def test_the_env_file_keeps_what_a_person_wrote(shell: Shell) -> None:
     env_file = shell.folder / ".env.mlflow"
     env_file.write_text(

@@ -93,7 +93,7 @@ def test_a_tracked_run_outlives_down_and_up_and_is_gone_after_delete_data(shell:
     best = shell.run("runs", "best", "--json")
     assert best.code == 0 and json.loads(best.out)["run_id"] == run
 
-    shell.ok("down")
+    assert json.loads(shell.ok("down", "--json")) == {"data": "kept", "notes": []}
     assert listeners(port) == []
     shell.ok("up")
     pulled = shell.run("model", "pull", "best", "-o", "kept")
