@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
 
+from dspytrack.errors import UnreachableError
 from dspytrack.optimization.opening import open_new
 from dspytrack.optimization.plan import make_plan
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.tracking import MLflowConfig
+from dspytrack.tracking import MLflowConfig, projection
 from dspytrack.tracking.projection import begin, publish
 from dspytrack.tracking.sync import sync, unsent
 from tests.faults import OPTIMIZERS
@@ -77,3 +81,28 @@ def test_a_run_killed_synced_resumed_and_killed_again_is_synced_again(config: ML
     assert publish(record, config) == run_id
     assert client.get_run(run_id).info.status == "KILLED"
     assert unsent(config, tmp_path / "runs") == []
+
+
+def test_a_run_that_a_slow_server_makes_late_is_not_made_twice(
+    config: MLflowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = record_of(tmp_path)
+    late: list[threading.Thread] = []
+    really = projection._created
+
+    def unanswered(*arguments: Any) -> str:
+        late.append(threading.Timer(3.0, really, arguments))
+        late[0].start()
+        time.sleep(1.2)
+        raise TimeoutError("no answer yet")
+
+    monkeypatch.setattr(projection, "_created", unanswered)
+    with pytest.raises(UnreachableError):
+        begin(record, config)
+    monkeypatch.setattr(projection, "_created", really)
+    run_id = begin(record, config)
+    late[0].join()
+    client = mlflow.MlflowClient(config.tracking_uri)
+    experiment = client.get_experiment_by_name(config.experiment_name)
+    tag = f"tags.`{projection.RUN_TAG}` = '{record.run_id}'"
+    assert [run.info.run_id for run in client.search_runs([experiment.experiment_id], tag)] == [run_id]

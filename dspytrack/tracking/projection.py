@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dspytrack.optimization.record import INPUTS, Record
+from dspytrack.optimization.record import INPUTS, Record, now
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking.client import connected
 from dspytrack.tracking.config import MLflowConfig
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RUN_TAG = "dspytrack.run_id"
 STATUSES = {"completed": "FINISHED", "budget_reached": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+LATE_SECONDS = 15.0  # after which a slow server has made the run that it was asked for, or never will
+AT_ONCE_SECONDS = 1.0
 _PARAM_LIMIT = 6000
 _TAG_LIMIT = 5000
 
@@ -78,8 +81,9 @@ def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, 
     run_id = _known_run(client, known, config)
     if run_id is None:
         experiment_id = _experiment(client, name, config)
-        found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
-        run_id = str(found[0].info.run_id) if found else _create(client, experiment_id, record)
+        run_id = _created_before(client, experiment_id, record, config) or _create(
+            client, experiment_id, record, config
+        )
         facts = {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id}
         record.write("tracking.json", facts)
         _send_params(client, run_id, record)
@@ -121,9 +125,31 @@ def _experiment(client: MlflowClient, name: str, config: MLflowConfig) -> str:
     raise RuntimeError(f"experiment {name} is neither there nor can it be made")
 
 
-def _create(client: MlflowClient, experiment_id: str, record: Record) -> str:
-    info = record.info
-    tags = dict(info.get("tags") or {}) | {RUN_TAG: record.run_id}
+def _created_before(client: MlflowClient, experiment_id: str, record: Record, config: MLflowConfig) -> str | None:
+    """The MLflow run that bears the record's tag; one that a slow server was asked for a moment ago may still come."""
+    known = record.read("tracking.json") or {}
+    asked = known.get("asked_at", 0.0) if known.get("tracking_uri") == config.shown else 0.0
+    while True:
+        found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
+        if found or not 0 <= now() - asked < LATE_SECONDS:
+            return str(found[0].info.run_id) if found else None
+        time.sleep(0.5)
+
+
+def _create(client: MlflowClient, experiment_id: str, record: Record, config: MLflowConfig) -> str:
+    """A new MLflow run. That it was asked for is noted first: where no answer comes, it may be there all the same."""
+    info, asked_at = record.info, now()
+    record.write("tracking.json", {"tracking_uri": config.shown, "asked_at": asked_at})
+    try:
+        return _created(client, experiment_id, record.run_id, info)
+    except Exception:
+        if now() - asked_at < AT_ONCE_SECONDS:  # the server refused it, or is not there
+            record.write("tracking.json", {"tracking_uri": config.shown})
+        raise
+
+
+def _created(client: MlflowClient, experiment_id: str, record_id: str, info: Mapping[str, Any]) -> str:
+    tags = dict(info.get("tags") or {}) | {RUN_TAG: record_id}
     tags = {_name(key): str(value)[:_TAG_LIMIT] for key, value in tags.items()}
     started = int(info["started_at"] * 1000)
     return str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
