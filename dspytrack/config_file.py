@@ -89,14 +89,25 @@ def _apply(document: Any, override: str) -> None:
             node[int(part) if isinstance(node, list) else part] = child
         node = child
     _check_index(node, last, key)
-    try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise ConfigError(f"not a YAML value: {text}", file="--set", key=key) from error
+    value = _setting(key, text)
     if isinstance(node, list):
         node[int(last)] = value
     else:
         node[last] = value
+
+
+def _setting(key: str, text: str) -> Any:
+    """A value as YAML; where text belongs, what YAML would take for a number or the like stays as it is written."""
+    loc: Loc = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        if is_text(loc):
+            return text
+        raise ConfigError(f"not a YAML value: {text}", file="--set", key=key) from error
+    if not is_text(loc) or isinstance(value, str) or (value is None and may_be_null(loc)):
+        return value
+    return text
 
 
 def _check_index(node: Any, part: str, key: str) -> None:

@@ -133,6 +133,10 @@ def test_a_secret_is_not_filled_in(tmp_path: Path, name: str) -> None:
         ("constraints.max_cost_usd=2.5", ("constraints", "max_cost_usd"), 2.5),
         ("objectives=[{metric: avg_cost}]", ("objectives", 0, "metric"), "avg_cost"),
         ("program.instructions='a=b'", ("program", "instructions"), "a=b"),
+        ("program.instructions=Rule: name: one", ("program", "instructions"), "Rule: name: one"),
+        ("tracking.tags.version=1.10", ("tracking", "tags", "version"), "1.10"),
+        ("tracking.tags.live=true", ("tracking", "tags", "live"), "true"),
+        ("tracking.experiment_name=null", ("tracking", "experiment_name"), None),
     ],
 )
 def test_overrides(tmp_path: Path, setting: str, place: tuple[Any, ...], value: Any) -> None:

@@ -145,6 +145,8 @@ class RunCache(Cache):  # type: ignore[misc]
     def _take_off(self, key: str, call: Call) -> threading.Event | None:
         """None where this call is the one to ask, else the event to wait for."""
         with self._flights_lock:
+            if key in call.keys:  # an LM that hands its request on to another one
+                return None
             flight = self._flights.get(key)
             if flight is None:
                 self._flights[key] = threading.Event()
@@ -220,6 +222,5 @@ def _told(value: Any) -> tuple[dict[str, Any], float | None]:
     """The usage and the cost (USD) that a response tells of."""
     if isinstance(value, dict):
         return value.get("usage") or {}, value.get("cost")
-    return dict(getattr(value, "usage", None) or {}), (getattr(value, "_hidden_params", None) or {}).get(
-        "response_cost"
-    )
+    usage, hidden = getattr(value, "usage", None) or {}, getattr(value, "_hidden_params", None) or {}
+    return dict(usage), hidden.get("response_cost")
