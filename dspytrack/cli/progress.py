@@ -17,6 +17,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class _Clock(ProgressColumn):
     """Elapsed time, and what is left where that can be known."""
 
     def render(self, task: Task) -> Text:
-        """ "0:41, 0:12 left"."""
+        """ "0:41 +0:12"."""
         elapsed = _clock(task.finished_time if task.finished else task.elapsed)
-        left = "" if task.finished or task.time_remaining is None else f", {_clock(task.time_remaining)} left"
+        left = "" if task.finished or task.time_remaining is None else f" +{_clock(task.time_remaining)}"
         return Text(elapsed + left)
 
 
@@ -49,6 +50,7 @@ class LiveView:
         self._plan: Plan | None = None
         self._task: TaskID | None = None
         self._best: float | None = None
+        self._searching = False
 
     def started(self, record: Record, plan: Plan) -> None:
         """Say where the run is kept."""
@@ -59,10 +61,11 @@ class LiveView:
     def phase(self, name: str, total: int | None) -> None:
         """Begin a bar."""
         if self._task is not None:
-            self._bars.update(self._task, details=self._details())
+            self._bars.update(self._task, details=self._details(), total=self._bars.tasks[-1].completed)
             self._bars.stop_task(self._task)
         if not self._console.is_terminal:
             self._console.print(f"{name}{f': {total} examples' if total else ''}")
+        self._searching = total is None
         self._task = self._bars.add_task(name, total=total, details="")
 
     def row(self, row: Row) -> None:
@@ -90,10 +93,14 @@ class LiveView:
         if self._plan is None:
             return ""
         used = self._plan.meter.total
-        cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.2f}"
-        best = "" if self._best is None else f"best {self._best:.1%} · "
+        cost = "cost unknown" if used.cost_usd is None else _usd(used.cost_usd)
+        best = f"best {self._best:.1%} · " if self._searching and self._best is not None else ""
         failed = f" · {used.failed} failed" if used.failed else ""
         return f"{best}{used.calls:,} calls{failed} · {_thousands(used.tokens)} tokens · {cost}"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
 
 
 def _thousands(count: int) -> str:
@@ -108,9 +115,9 @@ def watching(stream: TextIO) -> Iterator[LiveView]:
         SpinnerColumn(),
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=10),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[details]}"),
-        _Clock(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[details]}", table_column=Column(no_wrap=True)),
+        _Clock(table_column=Column(no_wrap=True)),
         console=console,
         disable=not console.is_terminal,
         redirect_stdout=False,
