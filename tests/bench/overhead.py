@@ -105,6 +105,11 @@ def _work(runs: list[Run]) -> Sample:
     return Sample(tuple(one.work for one in runs))
 
 
+def _whole(runs: list[Run]) -> Sample:
+    """Work and closing: what is still to be sent at the end, such as traces, grows with the work."""
+    return Sample(tuple(one.work + one.fixed["close"] for one in runs))
+
+
 def _median(runs: list[Run], value: Any) -> float:
     return Sample(tuple(value(one) for one in runs)).median
 
@@ -149,17 +154,18 @@ def _aims(section: Section, runs: dict[tuple[str, int], list[Run]]) -> None:
         )
         + "."
     )
+    section.say(
+        "The aims are on work and closing: what is still to be sent at the end, as traces are, grows with the work."
+    )
     for count in SIDES:
-        ratio = _work(runs["tracked", count]).median / _work(runs["bare", count]).median
-        section.say(aim(f"tracked work at most {AIM_RATIO:.2f} × bare at {count} examples ({ratio:.2f})", ratio <= 1.1))
+        ratio = _whole(runs["tracked", count]).median / _whole(runs["bare", count]).median
+        section.say(
+            aim(f"tracked at most {AIM_RATIO:.2f} × bare at {count} examples ({ratio:.2f})", ratio <= AIM_RATIO)
+        )
     for count in SIDES:
         if ("traces", count) in runs:
-            times = _work(runs["traces", count]).median / _work(runs["tracked", count]).median
-            section.say(
-                aim(
-                    f"tracked work {AIM_TRACES} × faster than autolog with traces at {count} examples ({times:.1f})",
-                    times >= AIM_TRACES,
-                )
-            )
+            times = _whole(runs["traces", count]).median / _whole(runs["tracked", count]).median
+            said = f"tracked {AIM_TRACES} × faster than autolog with traces at {count} examples ({times:.1f})"
+            section.say(aim(said, times >= AIM_TRACES))
         else:
             section.say(f"Autolog with traces at {count} examples: not run (`python -m tests.bench --long`).")
