@@ -84,7 +84,8 @@ def main() -> None:
     except SystemExit as left:
         if debug or "_DSPYTRACK_COMPLETE" in os.environ:  # the shell's completion ends so
             raise
-        typer.echo(f"error: code of yours called sys.exit({left.code!r}) (--debug shows where)", err=True)
+        if not isinstance(left.__context__, BrokenPipeError):  # Typer ends so where its reader is gone, as `head` is
+            typer.echo(f"error: code of yours called sys.exit({left.code!r}) (--debug shows where)", err=True)
         code = 1
     except Exception as error:
         if debug:
