@@ -40,13 +40,22 @@ class LMServer:
     fault_message: str | None = None
     tells_usage: bool = True
     in_flight: int = 0
-    most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fault(self) -> int | str | None:
         """The fault of this request, if one is due."""
         with self.lock:
             return self.faults.pop(0) if self.faults else None
+
+    def settled(self) -> int:
+        """What is billed once no call of a killed client is under way or waits in a socket any more."""
+        until, since, seen = time.monotonic() + 30, time.monotonic(), self.billed
+        while time.monotonic() - since < 0.5:
+            assert time.monotonic() < until, "the server does not come to rest"
+            time.sleep(0.01)
+            if self.in_flight or self.billed != seen:
+                since, seen = time.monotonic(), self.billed
+        return self.billed
 
 
 def classify(body: dict[str, Any]) -> str:
@@ -82,6 +91,15 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            with server.lock:
+                server.in_flight += 1
+            try:
+                self._answer()
+            finally:
+                with server.lock:
+                    server.in_flight -= 1
+
+        def _answer(self) -> None:
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             if len(sent) < int(self.headers["Content-Length"]):
                 return  # the client was killed while it asked

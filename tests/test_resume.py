@@ -91,15 +91,15 @@ def test_what_has_changed_since_is_named_and_refused(tmp_path: Path) -> None:
         wait_for(server, 10)
         process.kill()
         process.communicate()
-        billed = server.billed
+        billed = server.settled()
         changed = again(config, "--resume", "--set", "seed=7")
         assert changed.returncode == 2
         assert "seed was 0, is 7" in changed.stderr
-        assert server.billed == billed
+        assert server.settled() == billed
         data = (tmp_path / "data.jsonl").read_text()
         (tmp_path / "data.jsonl").write_text(data.replace("number 3", "number three"))
         assert "the data has changed" in again(config, "--resume").stderr
-        assert server.billed == billed
+        assert server.settled() == billed
         afresh = again(config, "--resume", "--allow-changes")
     assert afresh.returncode == 0
     assert "starting afresh" in afresh.stderr
