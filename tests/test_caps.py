@@ -65,6 +65,24 @@ def test_a_cap_on_time_leaves_time_for_the_final_evaluation(tmp_path: Path) -> N
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize("phase", ["optimization", "optimized"])
+def test_a_cap_on_time_waits_for_no_call_that_hangs(phase: str, tmp_path: Path) -> None:
+    hangs_from = 40 if phase == "optimization" else 24 + 12
+    optimizer = LONG if phase == "optimization" else {"name": "labeled_few_shot", "params": {"k": 2}}
+    with lm_server(delay=0.02) as server:
+        server.faults = ["none"] * hangs_from + ["hang"] * 8
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        lm = {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "timeout": 60}
+        changes = {"lm": lm, "optimizer": optimizer, "constraints": {"max_optimization_time": 6}}
+        result = pipeline.run(request(server.api_base, tmp_path, **changes), training_data=rows(60))
+        rows_kept = Record(Path(result.record)).rows("optimized")
+    assert result.status == "budget_reached"
+    assert "max_optimization_time 6 reached" in result.reason
+    assert result.duration_seconds < 20  # the server hangs for 30, and the LM has 60
+    assert result.comparison is not None
+    assert result.comparison.examples == len(rows_kept)
+
+
 def test_a_resumed_run_goes_on_counting_and_the_exit_code_says_so(tmp_path: Path) -> None:
     with lm_server(delay=0.05) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search", constraints={"max_lm_calls": 70})

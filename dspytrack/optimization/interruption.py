@@ -65,10 +65,12 @@ def interruptible(meter: Meter) -> Iterator[None]:
 def in_thread(work: Callable[[], T], meter: Meter) -> T:
     """Run work in a thread of its own, and leave it behind where it does not end soon after an interruption.
 
-    DSPy takes over Ctrl-C where it runs in the main thread, and a call that hangs must not hold up the end.
+    DSPy takes over Ctrl-C where it runs in the main thread, and a call that hangs must not hold up the end. Nor may it
+    hold up a cap on time: what is under way when that is used up is left at once. What is left behind asks no LM any
+    more; a call that still comes home is kept and counted.
 
     Raises:
-        RunStop: where the run was interrupted and the work did not end in time.
+        RunStop: where the run was interrupted or its time is used up, and the work did not end in time.
     """
     import contextvars
 
@@ -85,11 +87,14 @@ def in_thread(work: Callable[[], T], meter: Meter) -> T:
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
-        stopped = meter.stopped
-        if thread.is_alive() and stopped is not None and stopped.reason == "interrupted":
+        if not thread.is_alive():
+            break
+        overdue, stopped = meter.time_is_up(), meter.stopped
+        interrupted = stopped is not None and stopped.reason == "interrupted"
+        if interrupted:
             thread.join(GRACE)
-            if thread.is_alive():
-                raise RunStop(stopped.reason, str(stopped))
+        if thread.is_alive() and stopped is not None and (interrupted or overdue):
+            raise RunStop(stopped.reason, str(stopped))
     if failure:
         meter.settle(GRACE)
         raise failure[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
@@ -65,11 +66,13 @@ class Sitting:
             self._progress.row(row)
 
         def keep(row: Row) -> None:
+            if over.is_set():
+                return  # of an evaluation that was left behind: its calls are kept, what is measured is told already
             done[row.example_id] = row
             record.append(f"rows/{side}.jsonl", row)
             self._progress.row(row)
 
-        stopped = None
+        over, stopped = threading.Event(), None
         try:
             with logged(record.log_file):
                 in_thread(self._evaluation(side, program, set(done), keep), plan.meter)
@@ -80,6 +83,7 @@ class Sitting:
                 raise
             stopped = stop
         finally:
+            over.set()
             self._phase_over()
         return [done[item.example_id] for item in plan.parts.test if item.example_id in done], stopped
 

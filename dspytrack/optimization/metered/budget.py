@@ -14,6 +14,7 @@ from typing import Any
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
+from dspytrack.optimization.metered import caps as limits
 from dspytrack.optimization.metered.reserve import Reserve
 from dspytrack.optimization.metered.usage import Bill, Tally
 from dspytrack.request import Constraints
@@ -36,9 +37,7 @@ class Meter:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        caps = self.caps
-        self._spends = caps.max_tokens is not None or caps.max_cost_usd is not None
-        self._capped = self._spends or caps.max_lm_calls is not None or caps.max_optimization_time is not None
+        self._spends, self._capped = limits.is_spending_capped(self.caps), limits.is_capped(self.caps)
         # protects the tallies, the counters and the stop; a signal may come while its own thread holds it
         self._lock = threading.RLock()
         self._landed = threading.Condition(self._lock)  # told of each call that comes home
@@ -113,11 +112,26 @@ class Meter:
                 self._check()
                 self._landed.wait(0.2)
             if self._stop is None and self._capped:
-                reached = self._reached(role)
+                reached = limits.broken_by_call(
+                    self.caps,
+                    role,
+                    used=self._sum(),
+                    seconds=self.seconds,
+                    in_flight=self._in_flight,
+                    reserve=self.reserve,
+                )
                 if reached:
                     self._end("budget", reached)
             self._check()
             self._in_flight[role] += 1
+
+    def time_is_up(self) -> bool:
+        """Whether the time is used up; the run then ends, whatever is under way."""
+        with self._lock:
+            reached = limits.broken_by_clock(self.caps, self.seconds, self.reserve)
+            if reached and self._stop is None:
+                self._end("budget", reached)
+            return reached is not None
 
     def _must_learn_of(self, role: str) -> bool:
         """Whether one call is to show what a role's calls take; where one has failed, the others do not wait for it."""
@@ -146,23 +160,6 @@ class Meter:
         self._stop = RunStop(reason, message)
         self._stopping.set()
         self._landed.notify_all()
-
-    def _reached(self, role: str) -> str | None:
-        """Which cap one more call of a role would break, in words."""
-        caps, used, kept = self.caps, self._sum(), self.reserve.kept
-        flying = self._in_flight + Counter({role: 1})
-        may, slowest = self.reserve.for_calls(flying.items()), self.reserve.slowest(role)
-        limits: tuple[tuple[str, float | None, float, float, float], ...] = (
-            ("max_lm_calls", caps.max_lm_calls, used.calls, sum(flying.values()), kept.calls),
-            ("max_tokens", caps.max_tokens, used.tokens, may.tokens, kept.tokens),
-            ("max_cost_usd", caps.max_cost_usd, used.known_usd, may.known_usd, kept.known_usd),
-            ("max_optimization_time", caps.max_optimization_time, self.seconds, slowest, self.reserve.seconds),
-        )
-        for name, cap, spent, next_ones, set_aside in limits:
-            if cap is not None and (spent + next_ones > cap - set_aside or spent >= cap - set_aside):
-                part = f", {set_aside:g} set aside for the final evaluation" if set_aside else ""
-                return f"{name} {cap:g} reached (used {spent:g}{part})"
-        return None
 
     def billed(self, bill: Bill, admitted: bool = True) -> None:
         """Count a response that was paid for; `admitted` where its call counts as one in flight."""

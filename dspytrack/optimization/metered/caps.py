@@ -1,0 +1,62 @@
+"""Which cap one more call would break, or the clock has broken, in words.
+
+Not locked: the meter that asks holds its lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dspytrack.optimization.metered.reserve import Reserve
+from dspytrack.optimization.metered.usage import Tally
+from dspytrack.request import Constraints
+
+
+def is_spending_capped(caps: Constraints) -> bool:
+    """Whether there is a cap on what only a call itself can tell."""
+    return caps.max_tokens is not None or caps.max_cost_usd is not None
+
+
+def is_capped(caps: Constraints) -> bool:
+    """Whether there is any cap."""
+    return is_spending_capped(caps) or caps.max_lm_calls is not None or caps.max_optimization_time is not None
+
+
+def broken_by_call(
+    caps: Constraints, role: str, *, used: Tally, seconds: float, in_flight: Counter[str], reserve: Reserve
+) -> str | None:
+    """Which cap one more call of a role would break.
+
+    Args:
+        caps: the run's.
+        role: of the LM that is asked.
+        used: by all calls that came home.
+        seconds: of wall time the run took so far.
+        in_flight: calls on their way, by role.
+        reserve: what is set aside.
+    """
+    flying, kept = in_flight + Counter({role: 1}), reserve.kept
+    may, slowest = reserve.for_calls(flying.items()), reserve.slowest(role)
+    limits: tuple[tuple[str, float | None, float, float, float], ...] = (
+        ("max_lm_calls", caps.max_lm_calls, used.calls, sum(flying.values()), kept.calls),
+        ("max_tokens", caps.max_tokens, used.tokens, may.tokens, kept.tokens),
+        ("max_cost_usd", caps.max_cost_usd, used.known_usd, may.known_usd, kept.known_usd),
+        ("max_optimization_time", caps.max_optimization_time, seconds, slowest, reserve.seconds),
+    )
+    for name, cap, spent, next_ones, set_aside in limits:
+        if cap is not None and (spent + next_ones > cap - set_aside or spent >= cap - set_aside):
+            return _reached(name, cap, spent, set_aside)
+    return None
+
+
+def broken_by_clock(caps: Constraints, seconds: float, reserve: Reserve) -> str | None:
+    """Whether the time is used up, whatever is under way."""
+    cap = caps.max_optimization_time
+    if cap is None or seconds < cap - reserve.seconds:
+        return None
+    return _reached("max_optimization_time", cap, seconds, reserve.seconds)
+
+
+def _reached(name: str, cap: float, spent: float, set_aside: float) -> str:
+    part = f", {set_aside:g} set aside for the final evaluation" if set_aside else ""
+    return f"{name} {cap:g} reached (used {spent:g}{part})"
