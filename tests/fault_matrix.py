@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import mlflow
 
-from tests.faults import OPTIMIZERS, differences, run_killed, run_unkilled, start, write_config
+from tests.faults import OPTIMIZERS, differences, ended, run_killed, run_unkilled, start, write_config
 from tests.lm_server import lm_server
 from tests.tracking_server import storm, tracking_server
 
@@ -50,7 +50,7 @@ def killed_line(folder: Path, optimizer: str, kind: signal.Signals, kills: int, 
     """Kill an optimizer's run at so many seeded moments, each in a run of its own that is then resumed."""
     rng = random.Random(f"{seed}:{optimizer}:{kind.name}")
     differ: list[str] = []
-    worst = 0
+    worst = killed_before_its_end = 0
     with lm_server(delay=0.01) as server:
         whole = run_unkilled(write_config(folder / "whole", server, optimizer), server)
         for index in range(kills):
@@ -59,7 +59,8 @@ def killed_line(folder: Path, optimizer: str, kind: signal.Signals, kills: int, 
             killed = run_killed(config, server, [moment], kind)
             differ += [f"killed at {moment}: {one}" for one in differences(whole, killed)]
             worst = max(worst, killed.billed - whole.billed)
-    return Line(optimizer, whole.billed, kills, worst, differ)
+            killed_before_its_end += killed.sittings - 1
+    return Line(optimizer, whole.billed, killed_before_its_end, worst, differ)
 
 
 def stormy_line(folder: Path, optimizer: str, runs: int, seed: int) -> list[object]:
@@ -72,7 +73,7 @@ def stormy_line(folder: Path, optimizer: str, runs: int, seed: int) -> list[obje
         at_once = 0
         with storm(server, random.Random(f"{seed}:{optimizer}")):
             for _ in range(runs):
-                out, err = start(config, tracking=True).communicate(timeout=300)
+                out, err = ended(start(config, tracking=True))
                 if not out:
                     raise AssertionError(err)
                 at_once += json.loads(out)["mlflow_run_id"] is not None

@@ -26,6 +26,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "gepa": {"max_metric_calls": 60},
     "simba": {"bsize": 8, "max_steps": 2, "num_candidates": 3, "max_demos": 2},
 }
+PATIENCE = 240.0  # seconds in which a process ends or gets to its calls, on the slowest machine
 MEASURED = ("latency", "duration", "seconds")
 
 
@@ -51,6 +52,11 @@ class Outcome:
         return kept | {"program": self.program}
 
 
+def lm_at(server: LMServer, timeout: float = 10) -> dict[str, Any]:
+    """The LM of a config; `timeout` is how many seconds a call waits for its answer."""
+    return {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "num_retries": 1, "timeout": timeout}
+
+
 def write_config(folder: Path, server: LMServer, optimizer: str, **changes: Any) -> Path:
     """A small run's config and data in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +67,7 @@ def write_config(folder: Path, server: LMServer, optimizer: str, **changes: Any)
         "program": {"signature": "text -> label", "instructions": "Name the mood."},
         "dataset": {"path": "data.jsonl", "inputs": ["text"], "stratify": "label"},
         "metric": {"name": "exact_match", "field": "label"},
-        "lm": {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "num_retries": 1, "timeout": 10},
+        "lm": lm_at(server),
         "optimizer": {"name": optimizer, "params": OPTIMIZERS[optimizer]},
         "evaluation": {"num_threads": 4},
     }
@@ -84,9 +90,30 @@ def start(config: Path, *options: str, tracking: bool = False) -> subprocess.Pop
     )
 
 
+def ended(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[str, str]:
+    """Wait for a process's end, so long at most: what it printed."""
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"no end after {seconds:g} s; it printed:\n{out}\n{err[-4000:]}") from None
+
+
+def wait_for(process: subprocess.Popen[str], server: LMServer, billed: int) -> None:
+    """Wait until a run is in the middle of its calls."""
+    until = time.monotonic() + PATIENCE
+    while server.billed < billed:
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            _, err = process.communicate()
+            raise AssertionError(f"{server.billed} of {billed} calls, then exit {process.returncode}: {err[-4000:]}")
+        time.sleep(0.005)
+
+
 def end(process: subprocess.Popen[str], config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
     """Wait for a run's end and read what it left."""
-    out, err = process.communicate(timeout=240)
+    out, err = ended(process)
     return outcome(out, err, process.returncode, config, server, before, sittings)
 
 
@@ -97,7 +124,7 @@ def outcome(out: str, err: str, code: int, config: Path, server: LMServer, befor
     document = json.loads(out)
     state = config.parent / document["record"] / "artifacts/models/optimized_model.json"
     program = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
-    return Outcome(document, program, server.billed - before, sittings, code)
+    return Outcome(document, program, server.settled() - before, sittings, code)
 
 
 def run_unkilled(config: Path, server: LMServer) -> Outcome:
@@ -112,12 +139,13 @@ def run_killed(config: Path, server: LMServer, moments: list[int], kind: signal.
     for moment in moments:
         process = start(config, *(["--resume"] if resume else []))
         sittings += 1
-        while process.poll() is None and server.billed - before < moment:
+        until = time.monotonic() + PATIENCE
+        while process.poll() is None and server.billed - before < moment and time.monotonic() < until:
             time.sleep(0.002)
         if process.poll() is not None:
             return end(process, config, server, before, sittings)
         process.send_signal(kind)
-        out, err = process.communicate()
+        out, err = ended(process)
         if process.returncode == 0:  # it ended by itself while the signal was on its way
             return outcome(out, err, process.returncode, config, server, before, sittings)
         resume = any((config.parent / ".dspytrack/runs").glob("*/run.json"))

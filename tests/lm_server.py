@@ -21,13 +21,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], str]
+HELD_SECONDS = 3600.0  # longer than any test
+LOOKS = 50  # of 0.01 s: in each the server's threads can work
 
 
 @dataclass
 class LMServer:
     """What the server did and is to do. `faults` are for the next requests: HTTP codes, "hang", "reset", "garbage".
 
-    Any other word is no fault.
+    Any other word is no fault. `asked_at` has the moment of each request (monotonic seconds), `held` counts requests
+    that are never answered.
     """
 
     answer: Answer
@@ -40,6 +43,8 @@ class LMServer:
     fault_message: str | None = None
     tells_usage: bool = True
     in_flight: int = 0
+    held: int = 0
+    asked_at: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fault(self) -> int | str | None:
@@ -49,13 +54,29 @@ class LMServer:
 
     def settled(self) -> int:
         """What is billed once no call of a killed client is under way or waits in a socket any more."""
-        until, since, seen = time.monotonic() + 30, time.monotonic(), self.billed
-        while time.monotonic() - since < 0.5:
-            assert time.monotonic() < until, "the server does not come to rest"
-            time.sleep(0.01)
-            if self.in_flight or self.billed != seen:
-                since, seen = time.monotonic(), self.billed
+        self._come_to_rest(lambda: self.in_flight == self.held)
         return self.billed
+
+    def hold(self) -> None:
+        """Answer nothing from now on; returns once every call under way is one that will not be answered."""
+        self.delay = HELD_SECONDS
+        self._come_to_rest(lambda: self.in_flight == self.held > 0)
+
+    def _come_to_rest(self, is_at_rest: Callable[[], bool]) -> None:
+        """Wait for so many looks in a row that find nothing changed: looks, so that a stall of the machine is none."""
+        until, quiet, seen = time.monotonic() + 120, 0, self.billed
+        while quiet < LOOKS:
+            assert time.monotonic() < until, f"the server does not come to rest: {self.in_flight} calls under way"
+            time.sleep(0.01)
+            quiet = quiet + 1 if is_at_rest() and self.billed == seen else 0
+            seen = self.billed
+
+    def pause(self, seconds: float) -> None:
+        """Let a request wait; one that waits so long as to get no answer is counted as held."""
+        if seconds >= HELD_SECONDS:
+            with self.lock:
+                self.held += 1
+        time.sleep(seconds)
 
 
 def classify(body: dict[str, Any]) -> str:
@@ -93,6 +114,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             with server.lock:
                 server.in_flight += 1
+                server.asked_at.append(time.monotonic())
             try:
                 self._answer()
             finally:
@@ -106,7 +128,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
             body = json.loads(sent)
             fault = server.next_fault()
             if fault == "hang":
-                time.sleep(30)
+                server.pause(HELD_SECONDS)
                 return
             if fault == "reset":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -117,7 +139,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
                 message = server.fault_message or f"played fault {fault}"
                 self._send(fault, {"error": {"message": message, "type": "fault", "code": fault}})
                 return
-            time.sleep(server.delay)
+            server.pause(server.delay)
             content = "no format at all" if fault == "garbage" else server.answer(body)
             with server.lock:
                 server.billed += 1

@@ -9,7 +9,6 @@ import http.client
 import os
 import random
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -31,12 +30,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @dataclass
@@ -71,9 +65,10 @@ class TrackingServer:
                 start_new_session=True,
                 cwd=self.folder,
             )
-        until = time.monotonic() + 120
+        until = time.monotonic() + 240
         while not self._healthy():
-            assert time.monotonic() < until, (self.folder / "server.log").read_text()[-2000:]
+            alive = self.process.poll() is None and time.monotonic() < until
+            assert alive, (self.folder / "server.log").read_text()[-2000:]
             time.sleep(0.2)
 
     def _logins(self) -> dict[str, str]:
@@ -120,23 +115,32 @@ def tracking_server(
 
 
 @contextmanager
-def storm(server: TrackingServer, rng: random.Random) -> Iterator[None]:
-    """Kill a server and start it again at random moments for as long as the block lasts; it is up at the end."""
-    over = threading.Event()
+def storm(server: TrackingServer, rng: random.Random) -> Iterator[list[float]]:
+    """Kill a server and start it again at random moments for as long as the block lasts; it is up at the end.
+
+    The list has the moment of each kill (monotonic seconds).
+    """
+    over, kills, broken = threading.Event(), list[float](), list[BaseException]()
 
     def weather() -> None:
-        while not over.wait(rng.uniform(1, 4)):
-            server.kill()
-            over.wait(rng.uniform(0.5, 2))
-            server.start()
+        try:
+            while not over.wait(rng.uniform(1, 4)):
+                server.kill()
+                kills.append(time.monotonic())
+                over.wait(rng.uniform(0.5, 2))
+                server.start()
+        except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
+            broken.append(error)
 
     thread = threading.Thread(target=weather)
     thread.start()
     try:
-        yield
+        yield kills
     finally:
         over.set()
         thread.join()
+    if broken:
+        raise broken[0]
 
 
 @dataclass
@@ -206,6 +210,8 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             time.sleep(gate.delay)
             if gate.fault == "hang":
                 time.sleep(60)
+                self.close_connection = True  # no answer, and nothing that comes to the server after all
+                return
             refused = gate.refusal(self.path, self.headers.get("Authorization"))
             if refused is not None:
                 self._answer(refused, {"Content-Type": "text/plain"}, b"played fault")

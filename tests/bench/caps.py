@@ -153,7 +153,7 @@ def capped(folder: Path, cap: str, place: str, threads: int, limit: float) -> Ca
     book = Book()
     with lm_server(book, delay) as server:
         result, info = run_once(folder, server.api_base, threads, constraints={cap: limit})
-        time.sleep(2 * delay)  # what was left in flight is billed all the same
+        server.settled()  # what was left in flight is billed all the same
     ends = info["ended_at"] - info["seconds"] + limit
     return Capped(
         cap,

@@ -16,8 +16,9 @@ import mlflow
 from tests.bench.report import Section
 from tests.faults import start, write_config
 from tests.integration import engine
-from tests.integration.servers import Shell, free_port
+from tests.integration.servers import Shell
 from tests.lm_server import lm_server
+from tests.ports import free_port
 from tests.tracking_server import TrackingServer, gate
 
 RUNS = 20

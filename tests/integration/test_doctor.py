@@ -20,8 +20,9 @@ from mlflow.server import get_app_client
 from tests.faults import write_config
 from tests.integration import engine
 from tests.integration.commands import Printed, command, entered, write_settings
-from tests.integration.servers import free_port, holding, s3_store
+from tests.integration.servers import holding, s3_store
 from tests.lm_server import lm_server
+from tests.ports import free_port
 from tests.tracking_server import TrackingServer, gate, self_signed, tracking_server
 
 pytestmark = pytest.mark.integration

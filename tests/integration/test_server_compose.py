@@ -15,7 +15,6 @@ from tests.integration import engine
 from tests.integration.servers import (
     Shell,
     count_runs,
-    free_port,
     holding,
     listeners,
     log_run,
@@ -23,6 +22,7 @@ from tests.integration.servers import (
     s3_store,
     secrets_of,
 )
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.engine]
 

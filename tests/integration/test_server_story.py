@@ -14,7 +14,6 @@ from tests.faults import write_config
 from tests.integration import engine
 from tests.integration.servers import (
     Shell,
-    free_port,
     keys_in,
     listeners,
     s3_store,
@@ -22,6 +21,7 @@ from tests.integration.servers import (
     where_found,
 )
 from tests.lm_server import lm_server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,8 @@ import pytest
 
 from tests.faults import start, write_config
 from tests.lm_server import LMServer, lm_server
-from tests.tracking_server import Gate, TrackingServer, free_port, gate, storm, tracking_server
+from tests.ports import free_port
+from tests.tracking_server import Gate, TrackingServer, gate, storm, tracking_server
 
 pytestmark = pytest.mark.integration
 
