@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from dspytrack.errors import ConfigError
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
-from tests.faults import start, write_config
+from tests.faults import ended, start, wait_for, write_config
 from tests.lm_server import formed, lm_server
 from tests.runs import request, rows
 
@@ -23,6 +23,17 @@ THREADS = 4
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A run that makes this process import what runs need: a cap on time is no cap on imports."""
+    with pytest.MonkeyPatch.context() as patch, lm_server() as server:
+        patch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+        folder = tmp_path_factory.mktemp("warm")
+        asked = request(server.api_base, folder)
+        OptimizationPipeline(enable_tracking=False, runs_dir=folder).run(asked, training_data=rows(60))
+    yield
 
 
 def spent(metrics: dict[str, float], cap: str) -> float:
@@ -54,15 +65,14 @@ def test_a_cap_holds_and_the_best_so_far_is_tested(cap: str, limit: float, one_c
 
 
 def test_a_cap_on_time_leaves_time_for_the_final_evaluation(tmp_path: Path) -> None:
-    with lm_server(delay=0.1) as server:
+    with lm_server(delay=0.2) as server:
         pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
         asked = request(server.api_base, tmp_path, optimizer=LONG, constraints={"max_optimization_time": 8})
-        began = time.monotonic()
         result = pipeline.run(asked, training_data=rows(60))
     assert result.status == "budget_reached"
     assert "max_optimization_time 8 reached" in result.reason
     assert result.comparison is not None and result.comparison.examples == 24
-    assert time.monotonic() - began < 20
+    assert result.duration_seconds < 16  # the whole search would take more than 24
 
 
 @pytest.mark.parametrize("phase", ["optimization", "optimized"])
@@ -78,7 +88,7 @@ def test_a_cap_on_time_waits_for_no_call_that_hangs(phase: str, tmp_path: Path) 
         rows_kept = Record(Path(result.record)).rows("optimized")
     assert result.status == "budget_reached"
     assert "max_optimization_time 6 reached" in result.reason
-    assert result.duration_seconds < 20  # the server hangs for 30, and the LM has 60
+    assert result.duration_seconds < 20  # the server hangs for good, and the LM waits for 60
     assert result.comparison is not None
     assert result.comparison.examples == len(rows_kept)
 
@@ -87,15 +97,14 @@ def test_a_resumed_run_goes_on_counting_and_the_exit_code_says_so(tmp_path: Path
     with lm_server(delay=0.05) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search", constraints={"max_lm_calls": 70})
         process = start(config)
-        while server.billed < 40:
-            time.sleep(0.01)
+        wait_for(process, server, 40)
         process.kill()
-        process.communicate()
+        ended(process)
         resumed = start(config, "--resume")
-        out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 5, err
-    assert json.loads(out)["total_lm_calls"] <= 70
-    assert server.billed <= 70 + THREADS
+        out, err = ended(resumed)
+        assert resumed.returncode == 5, err
+        assert 40 <= json.loads(out)["total_lm_calls"] <= 70
+        assert server.settled() <= 70 + THREADS
 
 
 @pytest.mark.parametrize(("cap", "limit"), [("max_cost_usd", 0.0006), ("max_tokens", 2000), ("max_lm_calls", 48)])

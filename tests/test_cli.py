@@ -245,9 +245,9 @@ def _options(command: Any) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
 
+@pytest.mark.parametrize("reader", ["head -c 1 > /dev/null", "true"])  # `true` has left before anything is printed
 @pytest.mark.parametrize("arguments", ["--help", "schema"])
-def test_a_reader_that_leaves_early_is_no_error_to_speak_of(arguments: str) -> None:
-    piped = f"{sys.executable} -m dspytrack {arguments} | head -c 1 > /dev/null"
-    for _ in range(3):
-        found = subprocess.run(["sh", "-c", piped], capture_output=True, text=True, check=True)
-        assert found.stderr == ""
+def test_a_reader_that_leaves_early_is_no_error_to_speak_of(arguments: str, reader: str) -> None:
+    piped = f"{sys.executable} -m dspytrack {arguments} | {reader}"
+    found = subprocess.run(["sh", "-c", piped], capture_output=True, text=True, check=True)
+    assert found.stderr == ""

@@ -68,7 +68,7 @@ def test_the_permutation_test_is_the_count_of_sign_flips(pairs: list[tuple[int, 
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_swapping_the_sides_turns_the_difference_and_keeps_the_p_value(pairs: list[tuple[float, float]]) -> None:
     before, after = [a for a, _ in pairs], [b for _, b in pairs]
     one, other = compared(before, after), compared(after, before)
@@ -129,7 +129,7 @@ scores = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 
 
 @given(st.lists(st.tuples(scores, scores), min_size=1, max_size=16), st.integers(2, 7), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_repeating_every_pair_is_no_further_evidence(
     pairs: list[tuple[float, float]], times: int, side_by_side: bool
 ) -> None:

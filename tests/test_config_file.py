@@ -49,7 +49,7 @@ requests = st.fixed_dictionaries(
 
 
 @given(requests)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_resolved_request_reads_back_as_itself(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
     folder = tmp_path_factory.mktemp("round")
     request = load_request(written(document, folder / "a.yaml"))

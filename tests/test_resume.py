@@ -15,24 +15,27 @@ import pytest
 
 from dspytrack.optimization.record import Record
 from dspytrack.result import Row
-from tests.faults import OPTIMIZERS, differences, run_killed, run_unkilled, start, write_config
-from tests.lm_server import LMServer, lm_server
+from tests.faults import (
+    OPTIMIZERS,
+    PATIENCE,
+    differences,
+    ended,
+    lm_at,
+    run_killed,
+    run_unkilled,
+    start,
+    wait_for,
+    write_config,
+)
+from tests.lm_server import lm_server
 
 pytestmark = pytest.mark.integration
-
-
-def wait_for(server: LMServer, billed: int) -> None:
-    """Wait until a run is in the middle of its calls."""
-    until = time.monotonic() + 60
-    while server.billed < billed:
-        assert time.monotonic() < until, "the run made no calls"
-        time.sleep(0.005)
 
 
 def again(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`dspytrack optimize` to its end."""
     process = start(config, *options)
-    out, err = process.communicate(timeout=120)
+    out, err = ended(process)
     return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
@@ -55,32 +58,28 @@ def test_an_interrupted_run_closes_in_seconds_and_resumes(number: signal.Signals
     with lm_server(delay=0.05) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config)
-        wait_for(server, 20)
-        began = time.monotonic()
+        wait_for(process, server, 20)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=20)
-        assert time.monotonic() - began < 5
+        out, _ = ended(process, 30)
         assert process.returncode == 130
         assert json.loads(out)["status"] == "interrupted"
         at_end = server.billed
-        time.sleep(0.3)
-        assert server.billed == at_end
+        assert server.settled() == at_end  # no call was left behind
         resumed = again(config, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["total_lm_calls"] <= server.billed + 4
+        assert resumed.returncode == 0, resumed.stderr
+        assert server.settled() - 4 <= json.loads(resumed.stdout)["total_lm_calls"] <= server.billed
 
 
 def test_an_interruption_does_not_wait_for_a_call_that_hangs(tmp_path: Path) -> None:
     with lm_server() as server:
+        process = start(write_config(tmp_path, server, "labeled_few_shot", lm=lm_at(server, timeout=600)))
         server.faults = ["hang"] * 50
-        process = start(write_config(tmp_path, server, "labeled_few_shot"))
-        until = time.monotonic() + 60
-        while len(server.faults) > 46 and time.monotonic() < until:
+        until = time.monotonic() + PATIENCE
+        while server.held < 4:
+            assert process.poll() is None and time.monotonic() < until
             time.sleep(0.05)
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-        assert time.monotonic() - began < 5
+        ended(process, 30)  # the calls would have hung for longer
         assert process.returncode == 130
 
 
@@ -88,9 +87,9 @@ def test_what_has_changed_since_is_named_and_refused(tmp_path: Path) -> None:
     with lm_server(delay=0.02) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config)
-        wait_for(server, 10)
+        wait_for(process, server, 10)
         process.kill()
-        process.communicate()
+        ended(process)
         billed = server.settled()
         changed = again(config, "--resume", "--set", "seed=7")
         assert changed.returncode == 2
@@ -107,14 +106,15 @@ def test_what_has_changed_since_is_named_and_refused(tmp_path: Path) -> None:
 
 def test_one_record_is_run_by_one_process(tmp_path: Path) -> None:
     with lm_server(delay=0.1) as server:
-        config = write_config(tmp_path, server, "bootstrap_random_search")
+        config = write_config(tmp_path, server, "bootstrap_random_search", lm=lm_at(server, timeout=600))
         process = start(config)
-        wait_for(server, 5)
-        server.delay = 600  # the first process stays where it is
+        wait_for(process, server, 5)
+        server.hold()  # the first process stays where it is
         run_id = next((tmp_path / ".dspytrack/runs").iterdir()).name
         second = again(config, "--resume", run_id)
+        assert process.poll() is None
         process.kill()
-        process.communicate()
+        ended(process)
     assert second.returncode == 2
     assert "running" in second.stderr
 
@@ -125,9 +125,9 @@ def test_torn_and_damaged_lines_are_mended(tmp_path: Path) -> None:
         config = write_config(tmp_path / "torn", server, "bootstrap_random_search")
         before = server.billed
         process = start(config)
-        wait_for(server, before + 30)
+        wait_for(process, server, before + 30)
         process.kill()
-        process.communicate()
+        ended(process)
         record = next((tmp_path / "torn/.dspytrack/runs").iterdir())
         with (record / "rows/baseline.jsonl").open("a") as file:
             file.write('{"example_id": "torn')
@@ -145,17 +145,18 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
     env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/m.db", "OPENAI_API_KEY": "a-key-for-loopback"}
     with lm_server(delay=0.05) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", env["MLFLOW_TRACKING_URI"])
-        config = write_config(tmp_path, server, "bootstrap_random_search")
+        config = write_config(tmp_path, server, "bootstrap_random_search", lm=lm_at(server, timeout=600))
         process = start(config, tracking=True)
-        wait_for(server, 60)
-        server.delay = 600  # the run stays where it is until the store knows it
-        until = time.monotonic() + 60
-        while not list(tmp_path.glob(".dspytrack/runs/*/tracking.json")):
-            assert time.monotonic() < until, "the store has no run"
+        wait_for(process, server, 60)
+        server.hold()  # the run stays where it is until the store knows it
+        [record] = tmp_path.glob(".dspytrack/runs/*")
+        until = time.monotonic() + PATIENCE
+        while "mlflow_run_id" not in (Record(record).read("tracking.json") or {}):
+            assert process.poll() is None and time.monotonic() < until, "the store has no run"
             time.sleep(0.1)
         process.kill()
         server.delay = 0.05
-        process.communicate()
+        ended(process)
 
         def search(*options: str) -> list[dict[str, object]]:
             command = [sys.executable, "-m", "dspytrack", "runs", "search", "--json", *options]
@@ -167,7 +168,7 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
         [run] = search()
         assert run["tags"]["status"] == "interrupted"  # type: ignore[index]
         resumed = start(config, "--resume", tracking=True)
-        out, err = resumed.communicate(timeout=120)
+        out, err = ended(resumed)
         assert resumed.returncode == 0, err
         [run] = search()
     assert run["status"] == "FINISHED"
@@ -198,18 +199,18 @@ def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes
 
 def test_a_second_interruption_leaves_at_once_and_nothing_is_torn(tmp_path: Path) -> None:
     with lm_server(delay=0.05) as server:
-        config = write_config(tmp_path, server, "bootstrap_random_search")
+        config = write_config(tmp_path, server, "bootstrap_random_search", lm=lm_at(server, timeout=600))
         process = start(config)
-        wait_for(server, 20)
-        server.delay = 600  # what is in flight does not come home
-        time.sleep(0.2)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-        assert time.monotonic() - began < 2
+        wait_for(process, server, 20)
+        server.hold()  # what is in flight does not come home
+        until = time.monotonic() + 30
+        while process.poll() is None and time.monotonic() < until:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        out, _ = ended(process)
         assert process.returncode == 130
+        assert out == ""  # after one alone it waits a little, closes the record and prints the result
+        assert not list(tmp_path.glob(".dspytrack/runs/*/result.json"))
         server.delay = 0.0
         resumed = again(config, "--resume")
     assert resumed.returncode == 0, resumed.stderr
@@ -223,15 +224,15 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_goes_on_as_the_same_run(tmp_
     with lm_server(delay=0.05) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config, tracking=True)
-        wait_for(server, 20)
+        wait_for(process, server, 20)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        ended(process)
         subprocess.run([sys.executable, "-m", "dspytrack", "runs", "sync"], cwd=tmp_path, check=True)
         [experiment] = [one for one in client.search_experiments() if one.name == "dspy-optimization"]
         [run] = client.search_runs([experiment.experiment_id])
         assert (run.info.status, run.data.tags["status"]) == ("KILLED", "interrupted")
         resumed = start(config, "--resume", tracking=True)
-        out, err = resumed.communicate(timeout=120)
+        out, err = ended(resumed)
         assert resumed.returncode == 0, err
         [same] = client.search_runs([experiment.experiment_id])
     assert (same.info.run_id, same.info.status, same.data.tags["status"]) == (run.info.run_id, "FINISHED", "completed")
@@ -254,16 +255,16 @@ def test_stdout_is_the_answer_alone_whatever_a_metric_prints_and_when_a_call_han
         "    return float(example.label == prediction.label)\n"
     )
     with lm_server() as server:
-        config = write_config(tmp_path, server, "bootstrap_random_search", metric={"import": "loud:score"})
+        changes = {"metric": {"import": "loud:score"}, "lm": lm_at(server, timeout=600)}
+        config = write_config(tmp_path, server, "bootstrap_random_search", **changes)
         whole = again(config)
         assert json.loads(whole.stdout)["verdict"] == "better"
-        before = server.billed
+        before, server.delay = server.billed, 0.05
         process = start(config)
-        wait_for(server, before + 30)  # in the search
-        server.delay = 600
-        time.sleep(0.3)
+        wait_for(process, server, before + 30)  # in the search
+        server.hold()
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = ended(process, 30)
     assert json.loads(out)["status"] == "interrupted"
 
 
@@ -271,15 +272,15 @@ def test_the_time_of_a_killed_sitting_is_not_lost(tmp_path: Path) -> None:
     with lm_server(delay=0.1) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config)
-        wait_for(server, 20)
-        began = time.monotonic()
-        wait_for(server, 70)
-        searched = time.monotonic() - began
+        wait_for(process, server, 70)
         process.kill()
-        process.communicate()
-        time.sleep(3)  # between two sittings nobody works
+        ended(process)
+        killed_at = time.time()
+        record = Record(next((tmp_path / ".dspytrack/runs").iterdir()))
+        began_at = record.info["sitting"]["began_at"]
         began = time.monotonic()
         resumed = again(config, "--resume")
         second = time.monotonic() - began
-    took = json.loads(resumed.stdout)["duration_seconds"]
-    assert searched < took < searched + 6 + second
+    took, first = json.loads(resumed.stdout)["duration_seconds"], record.info["sitting"]["seconds_before"]
+    assert server.asked_at[60] - server.asked_at[0] <= first <= killed_at - began_at
+    assert first < took <= first + second  # between two sittings nobody works

@@ -81,8 +81,11 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert again.predictors()[0].demos == model.predictors()[0].demos
         assert mlflow.search_experiments()
 
-    with lm_server() as server:
-        asyncio.run(story(server.api_base))
+    try:
+        with lm_server() as server:
+            asyncio.run(story(server.api_base))
+    finally:
+        mlflow.set_tracking_uri(None)  # it is the process's own, and other tests are in it
     assert isinstance(dspy.settings.lm, type(None))
 
 

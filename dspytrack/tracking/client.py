@@ -45,3 +45,17 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
         if found is None:
             raise
         raise found from error
+
+
+def prepare(config: MLflowConfig) -> None:
+    """Do what is this machine's own work and no waiting for a server: import MLflow, make a SQLite store.
+
+    Raises:
+        UsageError: where MLflow refuses the store.
+        UnreachableError: where the store cannot be made.
+    """
+    import mlflow  # noqa: F401 - seconds
+
+    if config.tracking_uri.startswith("sqlite:"):
+        with connected(config) as client:
+            client.search_experiments(max_results=1)  # seconds, where its tables are not there yet

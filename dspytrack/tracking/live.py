@@ -11,10 +11,11 @@ from dspytrack.masking import masked
 from dspytrack.optimization.record import Record
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking import projection
+from dspytrack.tracking.client import prepare
 from dspytrack.tracking.config import MLflowConfig
 
 FINISH_SECONDS = 10.0  # all that a run waits for MLflow
-IMPORT_SECONDS = 60.0  # MLflow's import, on a machine that is busy with many runs
+PREPARE_SECONDS = 60.0  # MLflow's import and a new SQLite store, on a machine that is busy with many runs
 SECOND_TRY_SECONDS = 5.0  # where the server did not answer at the start
 INTERRUPTED_SECONDS = 2.0
 
@@ -24,14 +25,14 @@ class LiveRun:
 
     def __init__(self, record: Record, config: MLflowConfig) -> None:
         self._record, self._config = record, config
-        self._imported = threading.Event()
+        self._prepared = threading.Event()
         self._begin = _Background(self._started)
 
     def _started(self) -> str:
         try:
-            import mlflow  # noqa: F401 - seconds of this machine's work, which is no waiting for a server
+            prepare(self._config)
         finally:
-            self._imported.set()
+            self._prepared.set()
         return projection.begin(self._record, self._config)
 
     def finish(self, result: OptimizationResult) -> OptimizationResult:
@@ -45,7 +46,7 @@ class LiveRun:
         """
         allowed = INTERRUPTED_SECONDS if result.status == "interrupted" else FINISH_SECONDS
         if result.status != "interrupted":
-            self._imported.wait(IMPORT_SECONDS)
+            self._prepared.wait(PREPARE_SECONDS)
         until = time.monotonic() + allowed
         self._begin.wait(allowed)
         if self._begin.running:

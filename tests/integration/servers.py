@@ -50,7 +50,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=290,
+            timeout=600,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)

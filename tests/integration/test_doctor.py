@@ -29,6 +29,7 @@ pytestmark = pytest.mark.integration
 
 PASSWORD = "a-password-of-the-tests"
 LOGIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+SECONDS = 30  # on a busy machine; what waits for a server that hangs takes a minute
 Capture = pytest.CaptureFixture[str]
 
 
@@ -195,11 +196,12 @@ def test_a_host_that_hangs_or_is_dead_takes_seconds(
     silent.fault = "hang"
     write_settings(folder, MLFLOW_TRACKING_URI=silent.address, MLFLOW_REGISTRY_URI=f"http://127.0.0.1:{free_port()}")
     printed = command(capsys, "doctor", "--json", code=6)
-    assert failures(by_name(printed)) == ["reachable", "registry"] and printed.seconds < 10
+    assert failures(by_name(printed)) == ["reachable", "registry"]
+    assert printed.seconds < SECONDS
     gone = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/mlflow"
     write_settings(folder, MLFLOW_TRACKING_URI=gone)
     printed = command(capsys, "doctor", "--json", code=6)
-    assert failures(by_name(printed)) == ["reachable"] and printed.seconds < 10
+    assert failures(by_name(printed)) == ["reachable"] and printed.seconds < SECONDS
     assert PASSWORD not in printed.out and "refused" in by_name(printed)["reachable"]["detail"]
 
 
@@ -303,10 +305,12 @@ def test_the_language_models_of_a_config_file_are_called_once_each(folder: Path,
         assert lm.billed == 2
         lm.faults, lm.fault_message = [401], "the key a-key-for-loopback is not liked"
         refused = doctor(capsys, "--lm", config, code=6)
+        lm.api_base = f"http://127.0.0.1:{free_port()}/v1"
+        write_config(folder, lm, "labeled_few_shot", teacher_lm=teacher | {"api_base": lm.api_base})
     assert "OPENAI_API_KEY" in refused["LM: lm, prompt_lm"]["mend"]
     assert "the key *** is not liked" in refused["LM: lm, prompt_lm"]["detail"]
     gone = command(capsys, "doctor", "--json", "--lm", config, code=6)
-    assert len(failures(by_name(gone))) == 2 and gone.seconds < 10
+    assert len(failures(by_name(gone))) == 2 and gone.seconds < SECONDS
 
 
 def test_secrets_that_others_may_read_are_named_and_the_mend_works(folder: Path, capsys: Capture) -> None:

@@ -74,8 +74,8 @@ def test_with_auth_only_the_login_of_the_env_file_enters(team: Shell) -> None:
     assert read_run(team, log_run(team)) == "0.5 a text"
     written = team.written
     page = f"{written['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/get-by-name?experiment_name=kept"
-    assert get(page, ("admin", written["MLFLOW_TRACKING_PASSWORD"])) is not None
-    assert get(page) is None and get(page, ("admin", "wrong")) is None
+    assert get(page, ("admin", written["MLFLOW_TRACKING_PASSWORD"]), timeout=60) is not None
+    assert get(page, timeout=60) is None and get(page, ("admin", "wrong"), timeout=60) is None
 
 
 def test_status_has_each_service_its_health_size_and_the_runs(team: Shell) -> None:

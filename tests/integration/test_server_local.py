@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,8 +59,9 @@ def test_with_auth_only_the_login_of_the_env_file_enters(running: Shell) -> None
     assert read_run(running, log_run(running)) == "0.5 a text"
     written = running.written
     page = f"{written['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/get-by-name?experiment_name=kept"
-    assert get(page, (written["MLFLOW_TRACKING_USERNAME"], written["MLFLOW_TRACKING_PASSWORD"])) is not None
-    assert get(page) is None and get(page, ("admin", "wrong")) is None
+    login = (written["MLFLOW_TRACKING_USERNAME"], written["MLFLOW_TRACKING_PASSWORD"])
+    assert get(page, login, timeout=60) is not None
+    assert get(page, timeout=60) is None and get(page, ("admin", "wrong"), timeout=60) is None
 
 
 def test_starting_twice_is_no_error_and_one_process(running: Shell) -> None:
@@ -77,6 +79,8 @@ def test_a_killed_server_is_seen_and_started_again(running: Shell) -> None:
     runs = count_runs(running)
     pid = json.loads((running.folder / ".dspytrack/server/server.pid").read_text())["pid"]
     os.killpg(pid, signal.SIGKILL)
+    while listeners(int(running.written["MLFLOW_SERVER_PORT"])):
+        time.sleep(0.05)
     found = running.server("status", "--json")
     assert found.code == 6 and json.loads(found.out)["services"][0]["state"] == "exited"
     running.ok("up")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import start, write_config
+from tests.faults import ended, start, write_config
 from tests.integration import engine
 from tests.integration.commands import command, entered, write_settings
 from tests.integration.servers import keys_in, s3_client, s3_store
@@ -30,7 +30,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The record of one run, to be tracked."""
     with lm_server() as lm:
         config = write_config(tmp_path_factory.mktemp("run"), lm, "labeled_few_shot")
-        out, err = start(config).communicate(timeout=120)
+        out, err = ended(start(config))
     assert out, err
     found = config.parent / json.loads(out)["record"]
     info = json.loads((found / "run.json").read_text())
@@ -200,7 +200,8 @@ def test_a_postgresql_that_does_not_answer_is_one_sentence_at_once(
     uri = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/mlflow"
     Place(folder, {"MLFLOW_TRACKING_URI": uri}).write()
     done = command(capsys, "runs", "search", code=6)
-    assert "refused" in done.err and PASSWORD not in done.err and done.seconds < 10
+    assert "refused" in done.err and PASSWORD not in done.err
+    assert done.seconds < 30  # MLflow by itself tries for a minute
 
 
 @pytest.mark.parametrize("login", ["none", "wrong", "half", "token"])
