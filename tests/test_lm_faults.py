@@ -116,12 +116,15 @@ def test_a_metric_that_raises_is_missing_data_with_its_place(tmp_path: Path) -> 
 
 
 def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
-    with lm_server(delay=0.2) as server:
-        optimizer = {"name": "bootstrap_random_search", "params": {"num_candidate_programs": 2}}
-        run(server, tmp_path, optimizer=optimizer, evaluation={"num_threads": 8})
-    apart = {"baseline": 24, "optimized": 24}
-    distinct = {str(body["messages"]) for body in server.requests}
-    assert server.billed <= len(distinct) + sum(apart.values())
+    params = {"bsize": 8, "max_steps": 1, "num_candidates": 2, "max_demos": 2}
+    billed = []
+    for threads, delay in ((1, 0.0), (8, 0.2)):  # one thread never has two requests in flight
+        with lm_server(delay=delay) as server:
+            optimizer = {"name": "simba", "params": params}
+            result = run(server, tmp_path, optimizer=optimizer, evaluation={"num_threads": threads})
+        assert result.status == "completed", result.error
+        billed.append(server.billed)
+    assert billed[0] == billed[1]
 
 
 def test_a_key_refused_at_the_very_last_calls_is_no_completed_run(tmp_path: Path) -> None:

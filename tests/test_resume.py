@@ -175,8 +175,10 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
     assert json.loads(out)["run_id"] == run["run_id"]
 
 
-@pytest.mark.parametrize("kilobytes", [40, 106, 200])  # full in the baseline, in the search, at the end
-def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("phase", "kilobytes"), [("baseline", 48), ("search", 106), ("end", 180)])
+def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(
+    phase: str, kilobytes: int, tmp_path: Path
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(small)], check=False)
@@ -189,6 +191,9 @@ def test_a_full_disk_is_a_clear_error_and_costs_nothing_that_was_there(kilobytes
             assert full.returncode == 6, full.stderr
             assert "--resume" in full.stderr
             assert "Traceback" not in full.stderr
+            record = Record(next((small / ".dspytrack/runs").iterdir()))
+            whole = [len(record.rows(side)) == 16 for side in ("baseline", "optimized")]
+            assert whole == {"baseline": [False, False], "search": [True, False], "end": [True, True]}[phase]
             subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
             resumed = again(config, "--resume")
         assert resumed.returncode == 0, resumed.stderr
