@@ -63,7 +63,7 @@ def by_name(printed: Printed) -> dict[str, dict[str, Any]]:
     """The checks of a document by name."""
     checks = json.loads(printed.out)["checks"]
     found = {check["name"]: check for check in checks}
-    assert len(found) == len(checks)
+    assert len(found) == len(checks) > 10
     assert all((check["mend"] is None) == (check["status"] != "fail") for check in checks)
     return found
 

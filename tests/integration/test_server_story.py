@@ -89,7 +89,8 @@ def test_a_tracked_run_outlives_down_and_up_and_is_gone_after_delete_data(shell:
         write_config(shell.folder, lm, "labeled_few_shot")
         optimized = shell.run("optimize", "config.yaml", "--json")
     assert optimized.code == 0, optimized.err
-    run = json.loads(optimized.out)["run_id"]
+    late = json.loads(shell.run("runs", "sync", "--json").out)  # what a busy machine did not send in its ten seconds
+    [run] = [one["run_id"] for one in late or [json.loads(optimized.out)]]
     best = shell.run("runs", "best", "--json")
     assert best.code == 0 and json.loads(best.out)["run_id"] == run
 
