@@ -125,6 +125,8 @@ class OptimizationPipeline:
                     result = result.model_copy(update={"error": masked(f"{type(error).__name__}: {error}")})
                     self._close(record, plan, result, projection)
                     raise
+                for note in _unsettled(plan):
+                    self._progress.note(note)
                 self._warn_of_stated(result, stated)
                 return self._close(record, plan, result, projection)
 
@@ -237,6 +239,15 @@ def _without_effect(request: OptimizationRequest) -> Iterator[str]:
         yield "registry: this version registers no model; the key is kept in the record"
     if "traces" in request.tracking.model_fields_set and request.tracking.traces != "none":
         yield "tracking.traces: this version logs no traces; the key is kept in the record"
+
+
+def _unsettled(plan: Plan) -> Iterator[str]:
+    """Calls of which nobody knows what they are billed."""
+    under_way, timed_out = plan.meter.in_flight, plan.meter.total.timed_out
+    if under_way:
+        yield f"{under_way} LM calls were under way at the end; what they are billed is in no figure"
+    if timed_out:
+        yield f"{timed_out} LM calls timed out; what the provider may charge for them is in no figure"
 
 
 def _stated(given: Stated | None) -> dict[str, float]:

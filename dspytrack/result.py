@@ -78,12 +78,16 @@ class Comparison(Value):
 
 
 class RoleUsage(Value):
-    """LM use of one role: billed calls, their tokens and cost (None where unknown), calls answered from the cache."""
+    """LM use of one role: billed calls, their tokens and cost (None where unknown), calls answered from the cache.
+
+    What a provider may charge for the calls that timed out it does not tell: it is in no figure, the caps reckon it in.
+    """
 
     calls: int = 0
     cached_calls: int = 0
     failed_calls: int = 0
     retried_calls: int = 0
+    timed_out_calls: int = 0
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     cost_usd: float | None = 0.0

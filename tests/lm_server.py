@@ -110,6 +110,7 @@ def formed(values: dict[str, str], message: str) -> str:
 def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # it would add 40 ms to every answer
 
         def do_POST(self) -> None:
             with server.lock:

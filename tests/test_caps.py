@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from dspytrack.errors import ConfigError
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from tests.faults import ended, start, wait_for, write_config
-from tests.lm_server import formed, lm_server
+from tests.lm_server import classify, formed, lm_server
 from tests.runs import request, rows
 
 pytestmark = pytest.mark.integration
@@ -174,3 +176,84 @@ def test_a_cap_met_by_a_later_optimizer_leaves_the_better_result_of_an_earlier_o
     assert result.status == "budget_reached"
     assert result.optimizer == "labeled_few_shot"
     assert result.verdict == "better"
+
+
+def test_each_of_several_answers_asked_for_at_once_is_a_call(tmp_path: Path) -> None:
+    (tmp_path / "many.py").write_text(
+        "import dspy\n\n\ndef program():\n    return dspy.Predict('text -> label', n=4, temperature=0.7)\n"
+    )
+    program = {"import": "many:program"}
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        free = pipeline.run(request(server.api_base, tmp_path, program=program), None, rows(30))
+        assert free.usage["task"].calls == server.billed == 2 * 12 * 4
+        before = server.billed
+        asked = request(server.api_base, tmp_path, program=program, constraints={"max_lm_calls": 30})
+        capped = pipeline.run(asked, None, rows(30))
+        assert capped.usage["task"].calls == server.billed - before <= 30
+    assert "max_lm_calls 30 reached" in str(capped.error)
+
+
+def test_a_call_that_timed_out_is_told_and_counts_against_the_caps(tmp_path: Path) -> None:
+    with lm_server(delay=1.2) as server:
+        lm = {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "timeout": 0.5, "num_retries": 3}
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        evaluation = {"num_threads": 8, "max_consecutive_failures": 1000}
+        asked = request(server.api_base, tmp_path, lm=lm, constraints={"max_lm_calls": 24}, evaluation=evaluation)
+        result = pipeline.run(asked, None, rows(30))
+        assert server.settled() <= 24
+    assert result.usage["task"].timed_out_calls == server.billed > 0
+    assert result.usage["task"].calls == 0
+
+
+def test_a_longer_prompt_than_any_before_is_reckoned_by_its_length(tmp_path: Path) -> None:
+    data = rows(60)
+    for number, row in enumerate(data):
+        if number % 4 > 1:
+            row["text"] += " something considerable" * 1000
+    with lm_server(delay=0.05) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        changes = {"constraints": {"max_tokens": 5_000}, "evaluation": {"num_threads": 8}}
+        result = pipeline.run(request(server.api_base, tmp_path, **changes), training_data=data)
+    used = result.usage["task"]
+    assert used.prompt_tokens is not None and used.completion_tokens is not None
+    assert used.prompt_tokens + used.completion_tokens <= 5_000
+    assert result.status == "budget_reached"
+
+
+def test_what_waits_for_a_cap_is_no_latency(tmp_path: Path) -> None:
+    with lm_server(delay=1.0) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        changes = {"constraints": {"max_tokens": 10**9}, "evaluation": {"num_threads": 8}}
+        result = pipeline.run(request(server.api_base, tmp_path, **changes), training_data=rows(20))
+    latencies = [row.latency_ms or 0.0 for row in Record(Path(result.record)).rows("baseline")]
+    assert len(latencies) == 8
+    assert max(latencies) < 2000 <= 2 * min(latencies)  # one call waits for the first, which takes one second
+
+
+def test_one_slow_call_does_not_forbid_the_quick_ones_after_it(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        if len(server.requests) == 30:  # in the search
+            time.sleep(4)
+        return classify(body)
+
+    with lm_server(answer, delay=0.02) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        changes = {"optimizer": LONG, "constraints": {"max_optimization_time": 12}, "evaluation": {"num_threads": 1}}
+        result = pipeline.run(request(server.api_base, tmp_path, **changes), training_data=rows(60))
+    assert result.comparison is not None and result.comparison.examples == 24
+
+
+def test_the_process_ends_with_its_run_though_a_call_hangs(tmp_path: Path) -> None:
+    with lm_server(delay=0.02) as server:
+        server.faults = ["none"] * 30 + ["hang"] * 4
+        lm = {"model": "openai/gpt-4o-mini", "api_base": server.api_base, "timeout": 60}
+        config = write_config(
+            tmp_path, server, "bootstrap_random_search", constraints={"max_optimization_time": 8}, lm=lm
+        )
+        process = start(config)
+        out, err = ended(process)
+        assert server.held > 0
+    assert process.returncode == 5, err
+    assert json.loads(out)["status"] == "budget_reached"
+    assert "4 LM calls were under way" in err

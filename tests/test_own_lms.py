@@ -80,6 +80,17 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
     assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
 
 
+def test_several_answers_awaited_at_once_are_a_call_each_and_are_kept(tmp_path: Path) -> None:
+    with lm_server() as server:
+        meter = Meter()
+        with metering(tmp_path / "responses.jsonl", meter):
+            asked = lm(server, meter)
+            first = asyncio.run(asked.acall("how is it?", n=3, temperature=0.7))
+            again = asyncio.run(asked.acall("how is it?", n=3, temperature=0.7))
+    assert len(first) == 3 and first == again
+    assert (server.billed, meter.total.calls, meter.total.cached) == (3, 3, 3)
+
+
 def test_an_own_lm_awaited_is_asked_once_for_identical_requests_and_billed_where_it_does_not_cache(
     tmp_path: Path,
 ) -> None:

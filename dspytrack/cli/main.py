@@ -96,8 +96,8 @@ def main() -> None:
 
 
 def _leave(code: int) -> None:
-    """End the process now where it was interrupted: a call that hangs in a thread would hold it up for minutes."""
-    if code == 130:
+    """End the process now where a run was cut off: a call that hangs in a thread would hold it up for minutes."""
+    if code in (5, 6, 130):  # a budget, something out of reach, an interruption
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

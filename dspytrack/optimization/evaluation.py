@@ -130,13 +130,14 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
                 score, feedback = metric.score(example, prediction)
             except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
                 error = f"metric: {_short(failure)}"
+    waited = min(seconds, spent.waited_seconds)  # on the caps' account: no part of what a call takes
     timed = error is None and spent.replayed_seconds is not None
     return Row(
         example_id=item.example_id,
         score=score,
         output=_output(prediction),
         feedback=feedback,
-        latency_ms=(seconds + (spent.replayed_seconds or 0.0)) * 1000 if timed else None,
+        latency_ms=(seconds - waited + (spent.replayed_seconds or 0.0)) * 1000 if timed else None,
         cost_usd=spent.cost_usd,
         prompt_tokens=spent.known_prompt_tokens,
         completion_tokens=spent.known_completion_tokens,

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import dspy
+from dspy.clients.backend_selection import select_backend
 from dspy.utils.exceptions import is_retryable_lm_error
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
@@ -58,6 +59,13 @@ class MeteredLM(dspy.LM):  # type: ignore[misc]
 
         provider, _, name = self.model.partition("/")
         return self.embedded or self.price is not None or "input_cost_per_token" in model_info(provider, name)
+
+    def warm_up(self) -> None:
+        """Import what the first call would import: those seconds are no latency of an example."""
+        if not select_backend(self).native:
+            import litellm
+
+            _ = litellm.completion  # the import is a lazy one
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
         try:

@@ -12,6 +12,7 @@ import dspy
 from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
 from dspytrack.optimization.interruption import in_thread
+from dspytrack.optimization.lm import MeteredLM
 from dspytrack.optimization.logs import logged
 from dspytrack.optimization.metered.usage import Tally
 from dspytrack.optimization.plan import Plan
@@ -45,6 +46,9 @@ class Sitting:
             RunStop: where the run was interrupted or its LM cannot be reached, or a cap cut the baseline short.
         """
         plan = self._plan
+        for lm in (plan.lms["task"], *(one.lm for one in plan.program.predictors())):
+            if isinstance(lm, MeteredLM):
+                lm.warm_up()
         baseline, stopped = self._measure("baseline", plan.program)
         if stopped is not None:
             raise stopped

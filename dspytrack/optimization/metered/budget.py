@@ -33,7 +33,7 @@ class Meter:
     phase: int = 0
     _stop: RunStop | None = None
     _failures_in_a_row: int = 0
-    _in_flight: Counter[str] = field(default_factory=Counter)
+    _in_flight: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
@@ -84,16 +84,13 @@ class Meter:
     @property
     def total(self) -> Tally:
         """All roles together."""
-        with self._lock:
-            return self._sum()
-
-    def _sum(self) -> Tally:
         total = Tally()
-        for one in self.roles.values():
-            total.include(one)
+        with self._lock:
+            for one in self.roles.values():
+                total.include(one)
         return total
 
-    def admit(self, role: str, waits: bool = True) -> None:
+    def admit(self, role: str, chars: int = 0, waits: bool = True) -> float:
         """Let a billed call start, or end the run.
 
         Where tokens or money are capped and no call of the role has come home yet, one goes alone: what it takes says
@@ -101,21 +98,26 @@ class Meter:
 
         Args:
             role: of the LM that is asked.
+            chars: length of what it is asked.
             waits: whether this thread may be held up.
+
+        Returns:
+            Seconds for which it was held up.
 
         Raises:
             RunStop: where the run is to end, or where the call and those in flight, with what is set aside, would go
                 over a cap.
         """
+        began = time.perf_counter()
         with self._lock:
-            while waits and self._in_flight[role] and self._must_learn_of(role):
+            while waits and self._must_learn_of(role) and any(one[0] == role for one in self._in_flight):
                 self._check()
                 self._landed.wait(0.2)
             if self._stop is None and self._capped:
                 reached = limits.broken_by_call(
                     self.caps,
-                    role,
-                    used=self._sum(),
+                    (role, chars),
+                    used=self.roles,
                     seconds=self.seconds,
                     in_flight=self._in_flight,
                     reserve=self.reserve,
@@ -123,7 +125,8 @@ class Meter:
                 if reached:
                     self._end("budget", reached)
             self._check()
-            self._in_flight[role] += 1
+            self._in_flight[role, chars] += 1
+        return time.perf_counter() - began
 
     def time_is_up(self) -> bool:
         """Whether the time is used up; the run then ends, whatever is under way."""
@@ -136,7 +139,7 @@ class Meter:
     def _must_learn_of(self, role: str) -> bool:
         """Whether one call is to show what a role's calls take; where one has failed, the others do not wait for it."""
         used = self.roles.get(role, Tally())
-        return self._spends and not self.reserve.knows(role) and not (used.failed or used.retried)
+        return self._spends and not self.reserve.knows(role) and not (used.failed or used.retried or used.timed_out)
 
     def check(self, phase: int | None = None) -> None:
         """Go on, or end the run.
@@ -161,10 +164,11 @@ class Meter:
         self._stopping.set()
         self._landed.notify_all()
 
-    def billed(self, bill: Bill, admitted: bool = True) -> None:
-        """Count a response that was paid for; `admitted` where its call counts as one in flight."""
+    def billed(self, bill: Bill, chars: int | None = None) -> None:
+        """Count a response that was paid for; `chars` as it was admitted, where it was."""
         with self._lock:
-            self._in_flight[bill.role] -= admitted
+            if chars is not None:
+                self._land(bill.role, chars)
             self._failures_in_a_row = 0
             self.roles.setdefault(bill.role, Tally()).add(bill)
             self.reserve.learn(bill)
@@ -204,11 +208,27 @@ class Meter:
                 times = f"{self._failures_in_a_row} LM calls in a row failed"
                 self._end("unreachable", f"{times}, the last with: {masked(str(error))}")
 
-    def abandoned(self, role: str) -> None:
+    def abandoned(self, role: str, chars: int = 0) -> None:
         """An admitted call ended without a response."""
         with self._lock:
-            self._in_flight[role] -= 1
+            self._land(role, chars)
             self._landed.notify_all()
+
+    def timed_out(self, bill: Bill) -> None:
+        """Count a call whose response did not come in time; the caps go on reckoning it as one on its way."""
+        with self._lock:
+            self.roles.setdefault(bill.role, Tally()).add(bill)
+
+    def _land(self, role: str, chars: int) -> None:
+        self._in_flight[role, chars] -= 1
+        if not self._in_flight[role, chars]:
+            del self._in_flight[role, chars]  # each length a key of its own: they would pile up
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are on their way."""
+        with self._lock:
+            return self._in_flight.total()
 
     def wait(self, seconds: float) -> None:
         """Wait between two tries.

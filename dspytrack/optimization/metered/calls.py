@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError
+from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError, LMTimeoutError
 
 from dspytrack.optimization.metered.budget import Meter
 from dspytrack.optimization.metered.usage import Bill, Tally
@@ -22,7 +22,7 @@ OWN = "own"
 
 @dataclass
 class Call:
-    """One LM call on its way: who asks, which server (`place`), and whether a request of it is under way."""
+    """One LM call on its way: who asks, which server (`place`), how much (`chars`), since when it is admitted."""
 
     role: str
     meter: Meter
@@ -31,6 +31,7 @@ class Call:
     place: str = ""
     waits: bool = True
     started: float | None = None
+    chars: int = 0
     keys: list[str] = field(default_factory=list)
 
 
@@ -66,6 +67,15 @@ def is_fatal(error: Exception) -> bool:
     return isinstance(error, LMAuthError | LMBillingError | LMNotConfiguredError)
 
 
+def has_timed_out(error: BaseException | None) -> bool:
+    """Whether a call was sent and its response did not come in time; DSPy's own client says so in the cause alone."""
+    while error is not None:
+        if isinstance(error, LMTimeoutError) or type(error).__name__ == "ReadTimeout":
+            return True
+        error = error.__cause__
+    return False
+
+
 def bill_of(usage: dict[str, Any], cost: float | None, call: Call | None) -> Bill:
     """What a response took, by the run's own price where one is given.
 
@@ -84,7 +94,20 @@ def bill_of(usage: dict[str, Any], cost: float | None, call: Call | None) -> Bil
         cost = None
     elif call.price is not None:
         cost = (prompt * call.price.input_per_million + completion * call.price.output_per_million) / 1e6  # type: ignore[operator]
-    return Bill(call.role, prompt, completion, None if cost is None else float(cost), seconds)
+    return Bill(call.role, prompt, completion, None if cost is None else float(cost), seconds, call.chars)
+
+
+def asked_chars(request: dict[str, Any]) -> int:
+    """The length of a request's text, in characters; what is no text (an image) counts for nothing."""
+    messages = request.get("messages") or request.get("request", {}).get("messages") or ()
+    return sum(_text_chars(message) for message in messages) or len(str(request.get("prompt") or ""))
+
+
+def _text_chars(message: Any) -> int:
+    content = message.get("content") or message.get("parts") or "" if isinstance(message, dict) else ""
+    if isinstance(content, str):
+        return len(content)
+    return sum(len(str(part.get("text") or "")) for part in content if isinstance(part, dict))
 
 
 def _count(usage: dict[str, Any], name: str) -> int | None:

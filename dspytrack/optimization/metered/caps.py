@@ -6,6 +6,7 @@ Not locked: the meter that asks holds its lock.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from dspytrack.optimization.metered.reserve import Reserve
 from dspytrack.optimization.metered.usage import Tally
@@ -23,25 +24,35 @@ def is_capped(caps: Constraints) -> bool:
 
 
 def broken_by_call(
-    caps: Constraints, role: str, *, used: Tally, seconds: float, in_flight: Counter[str], reserve: Reserve
+    caps: Constraints,
+    call: tuple[str, int],
+    *,
+    used: Mapping[str, Tally],
+    seconds: float,
+    in_flight: Counter[tuple[str, int]],
+    reserve: Reserve,
 ) -> str | None:
-    """Which cap one more call of a role would break.
+    """Which cap one more call would break. A call that timed out is reckoned as one that is still on its way.
 
     Args:
         caps: the run's.
-        role: of the LM that is asked.
-        used: by all calls that came home.
+        call: the role of the LM that is asked, and the length of what it is asked (characters).
+        used: by all calls that came home, by role.
         seconds: of wall time the run took so far.
-        in_flight: calls on their way, by role.
+        in_flight: calls on their way.
         reserve: what is set aside.
     """
-    flying, kept = in_flight + Counter({role: 1}), reserve.kept
-    may, slowest = reserve.for_calls(flying.items()), reserve.slowest(role)
+    total = Tally()
+    for tally in used.values():
+        total.include(tally)
+    timed_out = Counter({(role, 0): tally.timed_out for role, tally in used.items()})
+    flying, kept = in_flight + timed_out + Counter({call: 1}), reserve.kept
+    may, seconds_more = reserve.for_calls(flying.items()), reserve.usual_seconds(call[0])
     limits: tuple[tuple[str, float | None, float, float, float], ...] = (
-        ("max_lm_calls", caps.max_lm_calls, used.calls, sum(flying.values()), kept.calls),
-        ("max_tokens", caps.max_tokens, used.tokens, may.tokens, kept.tokens),
-        ("max_cost_usd", caps.max_cost_usd, used.known_usd, may.known_usd, kept.known_usd),
-        ("max_optimization_time", caps.max_optimization_time, seconds, slowest, reserve.seconds),
+        ("max_lm_calls", caps.max_lm_calls, total.calls, flying.total(), kept.calls),
+        ("max_tokens", caps.max_tokens, total.tokens, may.tokens, kept.tokens),
+        ("max_cost_usd", caps.max_cost_usd, total.known_usd, may.known_usd, kept.known_usd),
+        ("max_optimization_time", caps.max_optimization_time, seconds, seconds_more, reserve.seconds),
     )
     for name, cap, spent, next_ones, set_aside in limits:
         if cap is not None and (spent + next_ones > cap - set_aside or spent >= cap - set_aside):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dspy.clients import execution
+from dspy.clients.call_result import combine
 
 from dspytrack.optimization.metered.budget import Meter
 from dspytrack.optimization.metered.calls import OWN, Call, count_failure, current_call, is_fatal
@@ -23,27 +25,36 @@ def counted(cache: RunCache, meter: Meter) -> Iterator[None]:
 
     def sync(lm: Any, prepared: Any) -> Any:
         with _of_the_run_or_own(lm, meter, waits=True) as call:
-            if prepared.cache:
-                return execute(lm, prepared)
-            with cache.passing_by(call) as told:
-                result = execute(lm, prepared)
-                told(result.usage, result.cost)
-                return result
+            found = []
+            for one in _requests(lm, prepared, asynchronous=False):
+                if one.cache:
+                    found.append(execute(lm, one))
+                    continue
+                with cache.passing_by(call, one.legacy) as told:
+                    found.append(execute(lm, one))
+                    told(found[-1].usage, found[-1].cost)
+            return _together(lm, found)
+
+    async def once(lm: Any, prepared: Any) -> Any:
+        with _of_the_run_or_own(lm, meter, waits=False) as call:
+            found = []
+            for one in _requests(lm, prepared, asynchronous=True):
+                if one.cache:
+                    found.append(await aexecute(lm, one))
+                    continue
+                with cache.passing_by(call, one.legacy) as told:
+                    found.append(await aexecute(lm, one))
+                    told(found[-1].usage, found[-1].cost)
+            return _together(lm, found)
 
     async def awaited(lm: Any, prepared: Any) -> Any:
         while True:
-            with _of_the_run_or_own(lm, meter, waits=False) as call:
-                if not prepared.cache:
-                    with cache.passing_by(call) as told:
-                        result = await aexecute(lm, prepared)
-                        told(result.usage, result.cost)
-                        return result
-                try:
-                    return await aexecute(lm, prepared)
-                except InFlight as other:
-                    if call.role != OWN:
-                        raise  # the run's own LMs wait by themselves
-                    landed = other.landed
+            try:
+                return await once(lm, prepared)
+            except InFlight as other:
+                if current_call.get() is not None:
+                    raise  # the run's own LMs wait by themselves
+                landed = other.landed
             await landing(landed)
 
     execution.execute, execution.aexecute = sync, awaited
@@ -51,6 +62,24 @@ def counted(cache: RunCache, meter: Meter) -> Iterator[None]:
         yield
     finally:
         execution.execute, execution.aexecute = execute, aexecute
+
+
+def _requests(lm: Any, prepared: Any, asynchronous: bool) -> list[Any]:
+    """The call as one for each request that DSPy will send: where several answers are asked for, mostly one each.
+
+    So each is admitted, kept and billed by itself.
+    """
+    if prepared.n == 1 or execution._engine(lm, prepared, asynchronous)[1] is None:  # LiteLLM sends one for all
+        return [prepared]
+    asked = prepared.legacy
+    return [
+        replace(prepared, n=1, legacy=asked | {"rollout_id": f"{asked.get('rollout_id')}, answer {number}"})
+        for number in range(prepared.n)
+    ]
+
+
+def _together(lm: Any, results: list[Any]) -> Any:
+    return results[0] if len(results) == 1 else combine(results, model_type=lm.model_type)
 
 
 @contextmanager

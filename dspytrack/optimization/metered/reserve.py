@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 from dspytrack.optimization.metered.usage import Bill, Tally, to_femto
 
@@ -57,6 +58,8 @@ class Reserve:
 
     def learn(self, bill: Bill) -> None:
         """See what a call takes, from one just billed or one billed in an earlier sitting."""
+        if bill.timed_out:
+            return
         self._last.setdefault(bill.role, deque(maxlen=SEEN)).append(bill)
         if bill.role not in _PROGRAM:
             return
@@ -78,19 +81,35 @@ class Reserve:
         """Whether a call of the role has been seen."""
         return role in self._last
 
-    def slowest(self, role: str) -> float:
-        """Seconds that the slowest of a role's last calls took; 0 where none is known."""
-        return max((one.seconds or 0.0 for one in self._last.get(role, ())), default=0.0)
+    def usual_seconds(self, role: str) -> float:
+        """The median of a role's last calls; 0 where none is known. One that hung says nothing of the next."""
+        return median(one.seconds or 0.0 for one in self._last[role]) if self._last.get(role) else 0.0
 
-    def for_calls(self, roles: Iterable[tuple[str, int]]) -> Tally:
-        """What calls on their way may come to, each as much as the dearest of its role's last ones.
+    def for_calls(self, calls: Iterable[tuple[tuple[str, int], int]]) -> Tally:
+        """What calls on their way may come to: each as much as the dearest of its role's last ones.
+
+        One that asks at greater length than any of those is reckoned with as many more prompt tokens.
 
         Args:
-            roles: each with its number of calls.
+            calls: each a role and the length of what it asks, in characters, with how many there are of it.
         """
         found = Tally()
-        for role, count in roles:
-            last = self._last.get(role, ())
-            found.prompt_tokens += count * max((one.tokens or 0 for one in last), default=0)
-            found.femto_usd += count * to_femto(max((one.cost_usd or 0.0 for one in last), default=0.0))
+        for (role, chars), count in calls:
+            last = self._last.get(role)
+            if not last:
+                continue
+            dearest = max(one.tokens or 0 for one in last)
+            tokens = dearest + _tokens_beyond(last, chars)
+            cost = max(one.cost_usd or 0.0 for one in last)
+            found.prompt_tokens += count * tokens
+            found.femto_usd += count * to_femto(cost * tokens / dearest if dearest else cost)
         return found
+
+
+def _tokens_beyond(seen: Iterable[Bill], chars: int) -> int:
+    """Prompt tokens of what a call asks beyond the longest of those seen, at the most tokens a character of theirs."""
+    measured = [one for one in seen if one.prompt_chars]
+    longer_by = chars - max((one.prompt_chars for one in measured), default=chars)
+    if longer_by <= 0:
+        return 0
+    return math.ceil(longer_by * max((one.prompt_tokens or 0) / one.prompt_chars for one in measured))

@@ -17,10 +17,19 @@ from uuid import uuid4
 
 import dspy
 from dspy.clients.cache import Cache
+from dspy.utils.exceptions import LMError
 
 from dspytrack.errors import RunStop
 from dspytrack.optimization.metered.budget import Meter
-from dspytrack.optimization.metered.calls import OWN, Call, bill_of, current_call, current_tally
+from dspytrack.optimization.metered.calls import (
+    OWN,
+    Call,
+    asked_chars,
+    bill_of,
+    current_call,
+    current_tally,
+    has_timed_out,
+)
 from dspytrack.optimization.metered.response_file import ResponseFile
 from dspytrack.optimization.metered.usage import Bill
 
@@ -38,9 +47,13 @@ def under_way(call: Call) -> Iterator[Call]:
     token = current_call.set(call)
     try:
         yield call
+    except LMError as error:
+        if isinstance(dspy.cache, RunCache) and has_timed_out(error):
+            dspy.cache.timed_out(call)
+        raise
     finally:
         if call.started is not None:
-            call.meter.abandoned(call.role)
+            call.meter.abandoned(call.role, call.chars)
         if isinstance(dspy.cache, RunCache):
             dspy.cache.land(call)
         current_call.reset(token)
@@ -117,8 +130,7 @@ class RunCache(Cache):  # type: ignore[misc]
                 if found is not None:
                     self._count_hit(key, call)
                     return found
-                call.meter.admit(call.role, call.waits)
-                call.started = time.perf_counter()
+                self._admit(call, request)
                 return None
             if not call.waits:
                 raise InFlight(flight)
@@ -177,28 +189,46 @@ class RunCache(Cache):  # type: ignore[misc]
         bill = bill_of(*_told(value), call) if asked else None
         self._keep(self._key_of(call, request, ignored_args_for_cache_key), value, bill, call)
         if bill is not None:
-            self._count(bill, call, admitted=call is not None)
+            self._count(bill, call)
 
     @contextmanager
-    def passing_by(self, call: Call) -> Iterator[Callable[[dict[str, Any], float | None], None]]:
+    def passing_by(
+        self, call: Call, request: dict[str, Any]
+    ) -> Iterator[Callable[[dict[str, Any], float | None], None]]:
         """A call that DSPy does not look up here: admitted, and billed by what the yielded function is told.
 
         Its bill is kept, its response is not: a resumed run counts it and asks again.
         """
-        call.meter.admit(call.role, call.waits)
-        call.started = time.perf_counter()
+        self._admit(call, request)
 
         def told(usage: dict[str, Any], cost: float | None) -> None:
             bill = bill_of(usage, cost, call)
             self._keep(f"passing by {uuid4().hex}", None, bill, call)
-            self._count(bill, call, admitted=True)
+            self._count(bill, call)
 
         yield told
 
-    def _count(self, bill: Bill, call: Call | None, admitted: bool) -> None:
+    def _admit(self, call: Call, request: dict[str, Any]) -> None:
+        call.chars = asked_chars(request)
+        waited = call.meter.admit(call.role, call.chars, call.waits)
+        call.started = time.perf_counter()
+        tally = current_tally()
+        if tally is not None:
+            with self._flights_lock:
+                tally.waited_seconds += waited
+
+    def timed_out(self, call: Call) -> None:
+        """Keep and count a call whose response did not come in time, if it was sent at all."""
+        if call.started is None:
+            return
+        bill = Bill(call.role, None, None, None, prompt_chars=call.chars, timed_out=True)
+        self._keep(f"timed out {uuid4().hex}", None, bill, call)
+        call.meter.timed_out(bill)
+
+    def _count(self, bill: Bill, call: Call | None) -> None:
         if call is not None:
             call.started = None
-        (call.meter if call is not None else self._meter).billed(bill, admitted)
+        (call.meter if call is not None else self._meter).billed(bill, None if call is None else call.chars)
         tally = current_tally()
         if tally is not None:
             with self._flights_lock:

@@ -16,13 +16,19 @@ def to_femto(usd: float) -> int:
 
 @dataclass(frozen=True)
 class Bill:
-    """What one response took: tokens, USD and wall seconds, each None where it is unknown."""
+    """What one call took: tokens, USD and wall seconds, each None where it is unknown.
+
+    `prompt_chars` is the length of what was asked. `timed_out` marks a call whose response did not come in time: the
+    provider may charge for it, and tells nobody.
+    """
 
     role: str
     prompt_tokens: int | None
     completion_tokens: int | None
     cost_usd: float | None
     seconds: float | None = None
+    prompt_chars: int = 0
+    timed_out: bool = False
 
     @property
     def tokens(self) -> int | None:
@@ -36,6 +42,7 @@ class Bill:
 class Tally:
     """What some calls came to; `unpriced` and `untold` count those whose cost and whose tokens are unknown.
 
+    `waited_seconds` were spent on being let go, not on the calls: a first call that goes alone holds up the others.
     Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
     """
 
@@ -43,15 +50,20 @@ class Tally:
     cached: int = 0
     failed: int = 0
     retried: int = 0
+    timed_out: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     femto_usd: int = 0
     unpriced: int = 0
     untold: int = 0
     replayed_seconds: float | None = 0.0
+    waited_seconds: float = 0.0
 
     def add(self, bill: Bill) -> None:
-        """Count one billed call."""
+        """Count one billed call, or one that timed out."""
+        if bill.timed_out:
+            self.timed_out += 1
+            return
         self.calls += 1
         self.untold += bill.tokens is None
         self.prompt_tokens += bill.prompt_tokens or 0
@@ -105,6 +117,7 @@ class Tally:
             cached_calls=self.cached,
             failed_calls=self.failed,
             retried_calls=self.retried,
+            timed_out_calls=self.timed_out,
             prompt_tokens=self.known_prompt_tokens,
             completion_tokens=self.known_completion_tokens,
             cost_usd=self.cost_usd,
