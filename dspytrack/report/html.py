@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, Template
 
+from dspytrack.figures import format_value, measures
 from dspytrack.optimization.record import Record
+from dspytrack.report.charts import HEIGHT, WIDTH, candidate_chart, interval_chart
 from dspytrack.result import OptimizationResult
 
 
 def write_report(record: Record, result: OptimizationResult) -> None:
     """Write artifacts/report.html; it needs no network to be read."""
-    table = record.read("artifacts/evaluation.json") or {"columns": [], "data": []}
     page = _template().render(
         name=record.info.get("run_name", record.run_id),
         result=result,
-        metrics=result.metrics(),
-        columns=table["columns"],
-        rows=table["data"],
+        metrics={name: format_value(name, value) for name, value in result.metrics().items()},
+        measures=measures(result.comparison) if result.comparison else [],
+        interval=interval_chart(result.comparison) if result.comparison else None,
+        candidates=candidate_chart(result.candidates),
+        examples=_examples(record),
+        level=f"{1 - record.request['significance']['alpha']:.0%}",
+        width=WIDTH,
+        height=HEIGHT,
     )
     record.write_text("artifacts/report.html", page)
+
+
+def _examples(record: Record) -> dict[str, list[dict[str, Any]]]:
+    """The test examples by what became of them."""
+    table = record.read("artifacts/evaluation.json") or {"columns": [], "data": []}
+    found: dict[str, list[dict[str, Any]]] = {"lower": [], "higher": [], "failed": [], "same": []}
+    for row in table["data"]:
+        example = dict(zip(table["columns"], row, strict=True))
+        found[_change(example["baseline_score"], example["optimized_score"])].append(example)
+    return found
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return "failed"
+    return "same" if before == after else "higher" if after > before else "lower"
 
 
 @lru_cache
