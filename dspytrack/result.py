@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
+Failure = Literal["call", "program", "metric"]
 
 HIGHER_IS_BETTER = {"success_rate": True, "quality_score": True, "avg_cost": False, "avg_latency_ms": False}
 
@@ -24,7 +25,8 @@ class Value(BaseModel):
 class Row(Value):
     """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
 
-    A failed call has `error` set and `score` None: missing data, never a zero.
+    A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: the LM call
+    (no answer came), the program (one came, and it made no output of it) or the metric; None in old records.
     """
 
     example_id: str
@@ -37,6 +39,7 @@ class Row(Value):
     completion_tokens: int | None = None
     lm_calls: int = 0
     error: str | None = None
+    failure: Failure | None = None
 
 
 class PerformanceMetrics(Value):

@@ -62,6 +62,7 @@ def test_an_answer_without_form_is_that_examples_missing_data(tmp_path: Path) ->
     [failed] = [row for row in Record(Path(result.record)).rows("baseline") if row.error]
     assert failed.score is None
     assert "AdapterParseError" in str(failed.error)
+    assert failed.failure == "program"
 
 
 @pytest.mark.parametrize("code", [401, 403])
@@ -113,6 +114,7 @@ def test_a_metric_that_raises_is_missing_data_with_its_place(tmp_path: Path) -> 
     assert comparison is not None and comparison.failed_baseline == comparison.failed_optimized > 0
     failed = [row for row in Record(Path(result.record)).rows("optimized") if row.error]
     assert all("ValueError: seven" in str(row.error) and "moody.py:3 score" in str(row.error) for row in failed)
+    assert {row.failure for row in failed} == {"metric"}
 
 
 def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
