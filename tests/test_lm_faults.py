@@ -14,7 +14,7 @@ from dspytrack.optimization.plan import make_plan
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.result import OptimizationResult
-from tests.lm_server import LMServer, lm_server
+from tests.lm_server import LMServer, classify, lm_server
 from tests.runs import request, rows
 
 pytestmark = pytest.mark.integration
@@ -159,3 +159,18 @@ def test_a_probe_of_a_dead_provider_estimates_nothing(tmp_path: Path) -> None:
         with pytest.raises(RunStop, match="none of the 3 examples was answered") as stopped:
             run_probe(plan, 3)
     assert stopped.value.exit_code == 6
+
+
+def test_of_several_optimizers_the_one_that_answers_least_does_not_win(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        """With two demos right or without form, with more of them always in form and now and then wrong."""
+        demos, asked = sum(one["role"] == "assistant" for one in body["messages"]), str(body["messages"][-1]["content"])
+        if demos == 2 and "negative" in classify(body):
+            return "no format at all"
+        return classify(body | {"messages": body["messages"][-1:]} if demos > 2 and "7." in asked else body)
+
+    few, more = ({"name": "labeled_few_shot", "params": {"k": k}} for k in (2, 4))
+    with lm_server(answer) as server:
+        result = run(server, tmp_path, optimizer=[few, more])
+    assert result.comparison is not None and result.comparison.failed_optimized == 0
+    assert "4 after." in Path(result.record, "artifacts/key_improvements.txt").read_text()
