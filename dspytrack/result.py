@@ -106,7 +106,10 @@ class Candidate(Value):
 
 
 class OptimizationResult(Value):
-    """The whole outcome of a run, as written to the record and shown by every command."""
+    """The whole outcome of a run, as written to the record and shown by every command.
+
+    `unreachable`: it failed for something outside, such as its LM, and not for what it was given.
+    """
 
     run_id: str
     record: str
@@ -127,6 +130,7 @@ class OptimizationResult(Value):
     tracking_uri: str | None = None
     tracking_error: str | None = None
     error: str | None = None
+    unreachable: bool = False
 
     def metrics(self) -> dict[str, float]:
         """Every known figure by its logged name (`improvement_percentage` is a fraction)."""

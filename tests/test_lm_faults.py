@@ -95,8 +95,12 @@ def test_too_many_failures_end_the_run_inconclusive_with_its_rows(tmp_path: Path
         searched = server.billed
     assert (result.status, result.verdict) == ("completed", "inconclusive")
     assert "failed (max_error_rate is 40%)" in result.reason
+    assert ", 18 of them with LMServerError, the first: LMServerError: " in result.reason
+    assert result.comparison is not None and result.comparison.baseline.success_rate is not None
+    assert not [name for name in result.unknown if name.startswith("baseline")]
     found = Record(Path(result.record)).rows("baseline")
     assert len(found) == 24
+    assert {row.failure for row in found} == {None, "call"}
     assert sum(row.error is not None for row in found) == 18
     assert searched == 6  # nothing was spent on a search
 
@@ -115,6 +119,28 @@ def test_a_metric_that_raises_is_missing_data_with_its_place(tmp_path: Path) -> 
     failed = [row for row in Record(Path(result.record)).rows("optimized") if row.error]
     assert all("ValueError: seven" in str(row.error) and "moody.py:3 score" in str(row.error) for row in failed)
     assert {row.failure for row in failed} == {"metric"}
+
+
+def test_a_run_of_which_nothing_was_scored_fails_with_the_error_and_goes_on_once_that_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "strict.py").write_text(
+        "from pathlib import Path\n\ndef score(example, prediction):\n"
+        "    if prediction.label == 'neither':\n"
+        "        Path(__file__).with_name('table.txt').read_text()\n"
+        "    return float(example.label == prediction.label)\n"
+    )
+    with lm_server(lambda body: classify(body).replace("positive", "neither")) as server:
+        asked = request(server.api_base, tmp_path, metric={"import": "strict:score"})
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(asked, training_data=rows(60))
+        assert (result.status, result.verdict, result.unreachable) == ("failed", None, False)
+        said = "all 24 examples of the baseline failed, 24 of them with metric: FileNotFoundError, the first: metric: "
+        assert result.reason.startswith(said)
+        assert result.error == result.reason
+        (tmp_path / "table.txt").write_text("now it is there")
+        billed = server.billed
+        result = pipeline.run(asked, training_data=rows(60), resume=result.run_id)
+    assert result.status == "completed"
+    assert server.billed == billed + 24  # what the baseline was billed is not paid again
 
 
 def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
