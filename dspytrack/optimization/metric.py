@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,8 @@ from dspytrack.request import Metric
 
 if TYPE_CHECKING:
     import dspy
+
+    from dspytrack.optimization.dataset import Item
 
 MetricFunction = Callable[..., Any]
 
@@ -111,17 +113,49 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
     return ScoredMetric(builtin, str(spec.name))
 
 
-def check_field(spec: Metric, outputs: set[str], columns: set[str]) -> None:
-    """A built-in metric's field must be an output and a column of the data.
+def check_field(spec: Metric, outputs: set[str] | None, items: Iterable[Item]) -> None:
+    """A built-in metric's field must be an output, and have a label that it can compare with in every row of the data.
+
+    Args:
+        spec: the request's `metric`.
+        outputs: of the program, None where they are not known: an import's Prediction may hold any.
+        items: the examples of all parts.
 
     Raises:
-        ConfigError: where it is not.
+        ConfigError: where it is not, or a row's label is missing, null or of no use to the metric.
     """
-    if spec.field is None:
+    name = spec.field
+    if name is None:
         return
-    for where, names in (("no output of the program has", outputs), ("the data has no", columns)):
-        if spec.field not in names:
-            raise ConfigError(f"{where} `{spec.field}`.{did_you_mean(spec.field, names)}", key="metric.field")
+    if outputs is not None and name not in outputs:
+        raise ConfigError(f"no output of the program has `{name}`.{did_you_mean(name, outputs)}", key="metric.field")
+    for item in items:
+        if name not in item.fields:
+            near, has = did_you_mean(name, item.fields), ", ".join(item.fields) or "nothing"
+            raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key="metric.field")
+        wrong = _label_fault(str(spec.name), item.fields[name])
+        if wrong is not None:
+            raise ConfigError(f"the label `{name}` at {item.place} {wrong}", key="metric.field")
+
+
+def _label_fault(metric: str, label: Any) -> str | None:
+    """What keeps a built-in metric from comparing with a label."""
+    if label is None:
+        return "is null"
+    if metric == "contains" and not str(label).strip():
+        return "is empty: every answer would contain it"
+    if metric == "numeric_match" and _number(label) is None:
+        return f"is no number: {str(label)[:80]!r}"
+    return None
+
+
+def _number(label: Any) -> float | None:
+    """A label as a number, None where it is none; thousands may be parted by commas."""
+    try:
+        number = float(str(label).replace(",", ""))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _positional(function: MetricFunction, keywords: set[str]) -> int:
