@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.optimization.built_in_metrics import BUILT_IN, label_fault
 from dspytrack.optimization.imports import import_object
 from dspytrack.request import Metric
 
@@ -108,7 +107,9 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
     def builtin(example: Any, prediction: Any) -> float:
         read = getattr(prediction, "get", None)  # of a Prediction: `items`, `copy` and the like are its methods
         expected, found = example[field], getattr(prediction, field, None) if read is None else read(field)
-        return _BUILT_IN[str(spec.name)](expected, found, tolerance)
+        if expected is None:
+            raise ValueError(f"the label `{field}` is null")
+        return BUILT_IN[str(spec.name)](expected, found, tolerance)
 
     return ScoredMetric(builtin, str(spec.name))
 
@@ -133,29 +134,9 @@ def check_field(spec: Metric, outputs: set[str] | None, items: Iterable[Item]) -
         if name not in item.fields:
             near, has = did_you_mean(name, item.fields), ", ".join(item.fields) or "nothing"
             raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key="metric.field")
-        wrong = _label_fault(str(spec.name), item.fields[name])
+        wrong = label_fault(str(spec.name), item.fields[name])
         if wrong is not None:
             raise ConfigError(f"the label `{name}` at {item.place} {wrong}", key="metric.field")
-
-
-def _label_fault(metric: str, label: Any) -> str | None:
-    """What keeps a built-in metric from comparing with a label."""
-    if label is None:
-        return "is null"
-    if metric == "contains" and not str(label).strip():
-        return "is empty: every answer would contain it"
-    if metric == "numeric_match" and _number(label) is None:
-        return f"is no number: {str(label)[:80]!r}"
-    return None
-
-
-def _number(label: Any) -> float | None:
-    """A label as a number, None where it is none; thousands may be parted by commas."""
-    try:
-        number = float(str(label).replace(",", ""))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _positional(function: MetricFunction, keywords: set[str]) -> int:
@@ -201,50 +182,6 @@ def _read_score(found: Any, name: str) -> Score:
     raise NoScoreError(name, found)
 
 
-def _words(value: Any) -> list[str]:
-    text = str(value).casefold()
-    return re.findall(r"\w+", text) or text.split()
-
-
-def _plain(value: Any) -> str:
-    """A text without case, outer punctuation of prose and extra white space: `C++` and `-5` stay what they are."""
-    text = " ".join(str(value).casefold().split())
-    return text.strip(" .!?,;:\"'`") or text
-
-
-def _exact(expected: Any, found: Any, _: float) -> float:
-    return float(found is not None and bool(_plain(found)) and _plain(expected) == _plain(found))
-
-
-def _contains(expected: Any, found: Any, _: float) -> float:
-    return float(found is not None and str(expected).casefold().strip() in str(found).casefold())
-
-
-def _f1(expected: Any, found: Any, _: float) -> float:
-    """Token F1 as in SQuAD (Rajpurkar et al. 2016), without article removal."""
-    gold, words = Counter(_words(expected)), Counter(_words("" if found is None else found))
-    common = sum((gold & words).values())
-    if common == 0:
-        return 0.0
-    precision, recall = common / sum(words.values()), common / sum(gold.values())
-    return 2 * precision * recall / (precision + recall)
-
-
-def _numeric(expected: Any, found: Any, tolerance: float) -> float:
-    numbers = re.findall(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?", str(found))
-    if not numbers:
-        return 0.0
-    return float(abs(float(numbers[-1].replace(",", "")) - float(str(expected).replace(",", ""))) <= tolerance)
-
-
-_BUILT_IN: dict[str, Callable[[Any, Any, float], float]] = {
-    "exact_match": _exact,
-    "contains": _contains,
-    "f1": _f1,
-    "numeric_match": _numeric,
-}
-
-
 def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
     import dspy
 
@@ -262,6 +199,9 @@ def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
             answer=str(prediction.toDict()),
             **({"lm": judge} if judge is not None else {}),
         )
-        return Score(min(1.0, max(0.0, float(graded.score))), str(graded.feedback))
+        score = float(graded.score)
+        if not 0 <= score <= 1:
+            raise ValueError(f"the judge gave {score:g}; expected a score from 0 to 1")
+        return Score(score, str(graded.feedback))
 
     return llm_judge
