@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -125,6 +126,18 @@ def test_the_interval_holds_the_mean_and_is_seeded() -> None:
     assert low < differences.mean() < high
     assert (low, high) == bootstrap_interval(differences, 0.05, 3)
     assert bootstrap_interval(np.zeros(5), 0.05, 0) == (None, None)
+
+
+def test_the_memory_of_the_resampling_does_not_grow_with_the_examples() -> None:
+    before, after = np.random.default_rng(0).random((2, 2_000))
+    tracemalloc.start()
+    try:
+        paired_test(before, after, 0)
+        bootstrap_interval(after - before, 0.05, 0)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 150e6  # all 9,999 resamples of 2,000 at once are 160 MB, several times over
 
 
 scores = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
