@@ -25,7 +25,7 @@ class Value(BaseModel):
 class Row(Value):
     """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
 
-    A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: the LM call
+    A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: an LM call
     (no answer came), the program (one came, and it made no output of it) or the metric; None in old records.
     """
 

@@ -60,10 +60,18 @@ def test_a_failure_is_the_calls_where_no_answer_came_and_the_programs_where_one_
     assert row.error is not None
 
 
-def test_what_a_metric_raises_is_the_metrics_failure() -> None:
+@pytest.mark.parametrize(
+    ("error", "kind"), [(KeyError("team"), "metric"), (unparsed(), "metric"), (LMServerError("down"), "call")]
+)
+def test_what_a_metric_raises_is_the_metrics_failure_but_where_its_own_lm_gave_no_answer(
+    error: Exception, kind: str
+) -> None:
     class Answering(dspy.Module):
         def forward(self, text: str) -> dspy.Prediction:
-            return dspy.Prediction(answer=text)
+            return dspy.Prediction(label=text)
 
-    [row] = evaluate(Answering(), [ITEM], ["text"], ScoredMetric(agrees, "agrees"), num_threads=1)
-    assert (row.score, row.failure) == (None, "metric")
+    def judge(example: Any, prediction: Any) -> float:
+        raise error
+
+    [row] = evaluate(Answering(), [ITEM], ["text"], ScoredMetric(judge, "judge"), num_threads=1)
+    assert (row.score, row.failure) == (None, kind)

@@ -200,3 +200,22 @@ def test_of_several_optimizers_the_one_that_answers_least_does_not_win(tmp_path:
         result = run(server, tmp_path, optimizer=[few, more])
     assert result.comparison is not None and result.comparison.failed_optimized == 0
     assert "4 after." in Path(result.record, "artifacts/key_improvements.txt").read_text()
+
+
+def test_a_program_that_gives_no_form_to_what_the_baseline_got_right_is_not_called_better(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        """With demos it knows the negative ones, and makes nothing of most of the positive ones."""
+        demos, asked = any(one["role"] == "assistant" for one in body["messages"]), str(body["messages"][-1]["content"])
+        lost = demos and any(f"The {word} thing" in asked for word in ("great", "lovely", "quick", "kind"))
+        return "no format at all" if lost else classify(body)
+
+    with lm_server(answer) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(160))
+    comparison = result.comparison
+    assert comparison is not None and comparison.p_value is not None and comparison.p_value < 0.001
+    assert (comparison.optimized.success_rate, comparison.failed_baseline) == (1.0, 0)
+    failed = comparison.failed_optimized
+    assert 10 < failed < 26
+    assert result.verdict == "inconclusive"
+    assert result.reason.startswith(f"better only where the {failed} examples are left out to which the optimized")

@@ -124,14 +124,14 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         try:
             prediction = program(**example.inputs())
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
-            error, failed = _short(failure), _kind(failure)
+            error, failed = _short(failure), _kind(failure, "program")
         seconds = time.perf_counter() - started
         spent = replace(tally)
         if error is None:
             try:
                 score, feedback = metric.score(example, prediction)
             except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
-                error, failed = f"metric: {_short(failure)}", "metric"
+                error, failed = f"metric: {_short(failure)}", _kind(failure, "metric")
     timed = error is None and spent.replayed_seconds is not None
     return Row(
         example_id=item.example_id,
@@ -148,19 +148,19 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
     )
 
 
-def _kind(error: BaseException) -> Failure:
-    """Whether the LM gave no answer, or the program made nothing of one: whichever stands first behind the error.
+def _kind(error: BaseException, asker: Failure) -> Failure:
+    """Whether an LM gave no answer, or its asker made nothing of one: whichever stands first behind the error.
 
-    A prompt too long for its LM is the program's own doing.
+    A prompt too long for its LM is the asker's own doing.
     """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, AdapterParseError | ContextWindowExceededError):
-            return "program"
+            return asker
         if isinstance(seen, LMError):
             return "call"
         seen = seen.__cause__ or seen.__context__
-    return "program"
+    return asker
 
 
 def _output(prediction: Any) -> dict[str, Any] | None:
