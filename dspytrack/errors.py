@@ -67,7 +67,7 @@ class RunStop(BaseException):
     """Ends an optimization from the place every LM call passes.
 
     A BaseException, because optimizers swallow ordinary exceptions and would go on.
-    `reason` is one of "budget", "interrupted", "unreachable".
+    `reason` is one of "budget", "interrupted", "unreachable", "unusable" (nothing that was answered could be scored).
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
+Failure = Literal["call", "program", "metric"]
 
 HIGHER_IS_BETTER = {"success_rate": True, "quality_score": True, "avg_cost": False, "avg_latency_ms": False}
 
@@ -24,7 +25,8 @@ class Value(BaseModel):
 class Row(Value):
     """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
 
-    A failed call has `error` set and `score` None: missing data, never a zero.
+    A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: an LM call
+    (no answer came), the program (one came, and it made no output of it) or the metric; None in old records.
     """
 
     example_id: str
@@ -37,6 +39,7 @@ class Row(Value):
     completion_tokens: int | None = None
     lm_calls: int = 0
     error: str | None = None
+    failure: Failure | None = None
 
 
 class PerformanceMetrics(Value):
@@ -107,7 +110,10 @@ class Candidate(Value):
 
 
 class OptimizationResult(Value):
-    """The whole outcome of a run, as written to the record and shown by every command."""
+    """The whole outcome of a run, as written to the record and shown by every command.
+
+    `unreachable`: it failed for something outside, such as its LM, and not for what it was given.
+    """
 
     run_id: str
     record: str
@@ -128,6 +134,7 @@ class OptimizationResult(Value):
     tracking_uri: str | None = None
     tracking_error: str | None = None
     error: str | None = None
+    unreachable: bool = False
 
     def metrics(self) -> dict[str, float]:
         """Every known figure by its logged name (`improvement_percentage` is a fraction)."""

@@ -13,7 +13,12 @@ import pytest
 from dspytrack.config_file import load_request
 from dspytrack.errors import UsageError
 from dspytrack.optimization.plan import make_plan
-from tests.mood import ROWS, edited, fault, write
+from tests.mood import ROWS, SIGNATURE, edited, fault, write
+
+
+def spoilt(line: str) -> str:
+    """The good data with another seventh line."""
+    return "\n".join([*map(json.dumps, ROWS[:6]), line, *map(json.dumps, ROWS[7:])])
 
 
 @pytest.fixture
@@ -158,11 +163,58 @@ def test_a_mistake_in_the_config_is_named(
         ("[1]\n[2]\n", "data.jsonl:1: expected a JSON object"),
         ("".join(json.dumps({"txt": str(i), "label": "x"}) + "\n" for i in range(9)), "no `text` at data.jsonl:1. Did"),
         ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), "part is empty"),
+        (spoilt('{"text": "x", "labl": "up"}'), "the data has no `label` at data.jsonl:7. Did you mean `labl`? It has"),
+        (spoilt('{"text": "x", "label": null}'), "the label `label` at data.jsonl:7 is null"),
+        (spoilt('{"text": "x", "label": NaN}'), "`label` at data.jsonl:7 holds NaN or Infinity"),
+        (spoilt('{"text": "x", "label": "up", "more": [-Infinity]}'), "`more` at data.jsonl:7 holds NaN or Infinity"),
+        (spoilt("[" * 100_000), "data.jsonl:7: is nested too deeply"),
+        (spoilt('{"text": "x", "label": ' + "1" * 5000 + "}"), "data.jsonl:7: cannot be read: Exceeds the limit"),
     ],
 )
 def test_a_mistake_in_the_data_is_named(folder: Path, content: str, says: str) -> None:
     (folder / "data.jsonl").write_text(content)
     assert says in str(fault(folder))
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "says"),
+    [
+        ("contains", '" "', "the label `label` at data.jsonl:7 is empty"),
+        ("numeric_match", '"many"', "the label `label` at data.jsonl:7 is no number: 'many'"),
+        ("numeric_match", "true", "the label `label` at data.jsonl:7 is no number: 'True'"),
+    ],
+)
+def test_a_label_that_a_metric_cannot_compare_with_is_named(folder: Path, metric: str, label: str, says: str) -> None:
+    numbers = [json.dumps({"text": f"thing {i}", "label": f"{i},000"}) for i in range(20)]
+    (folder / "data.jsonl").write_text("\n".join([*numbers[:6], f'{{"text": "x", "label": {label}}}', *numbers[7:]]))
+    edited(folder, "name: exact_match", f"name: {metric}")
+    assert says in str(fault(folder))
+    (folder / "data.jsonl").write_text("\n".join(numbers))
+    make_plan(load_request(folder / "config.yaml"))
+
+
+def test_a_metrics_field_that_the_data_of_an_imported_program_has_not_is_named_with_the_nearest(folder: Path) -> None:
+    (folder / "imported_mood.py").write_text("import dspy\n\nmood = dspy.Predict('text -> label')\n")
+    edited(folder, SIGNATURE, "import: 'imported_mood:mood'")
+    make_plan(load_request(folder / "config.yaml"))
+    error = fault(folder, "metric.field=labl")
+    assert error.key == "metric.field"
+    assert "the data has no `labl` at data.jsonl:" in str(error)
+    assert "Did you mean `label`?" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ("[text, txet]", "the signature has no input `txet`. Did you mean `text`?"),
+        ("[text, label]", "`label` is an output of the signature, and no input of it"),
+    ],
+)
+def test_an_input_that_the_signature_does_not_take_is_named(folder: Path, inputs: str, says: str) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps(row | {"txet": "a"}) + "\n" for row in ROWS))
+    error = fault(edited(folder, "inputs: [text]", f"inputs: {inputs}"))
+    assert says in str(error)
+    assert (error.key, error.line) == ("dataset.inputs", 7)
 
 
 def test_an_example_in_two_files_names_both_lines(folder: Path) -> None:

@@ -139,6 +139,23 @@ def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, comm
     assert "runs show" not in out
 
 
+@pytest.mark.integration
+def test_a_run_whose_answers_are_all_without_form_fails_with_its_error_and_not_as_unreachable(
+    folder: Path, command: Command
+) -> None:
+    with lm_server(lambda body: "no format at all") as odd:
+        address = f"lm.api_base={odd.api_base}"
+        code, out, _ = command("optimize", "config.yaml", "--no-tracking", "--set", address)
+        assert code == 1
+        said = "failed: all 16 examples of the baseline failed, 16 of them with AdapterParseError, the first: Adapter"
+        assert said in " ".join(out.split())
+        [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
+        assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume {record}" in out
+        assert " is unknown:" not in out
+        code, out, err = command("optimize", "config.yaml", "--no-tracking", "--json", "--resume", "--set", address)
+        assert (code, json.loads(out)["status"], json.loads(out)["unreachable"]) == (1, "failed", False), err
+
+
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
     assert json.loads(command("runs", "search", "--json")[1]) == []
     assert json.loads(command("runs", "search", "--local", "--json")[1]) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from dspytrack.optimization.comparison import Terms, compare, improvement
 from dspytrack.optimization.evidence import bootstrap_interval, paired_test
 from dspytrack.request import Objective
-from dspytrack.result import Comparison, PerformanceMetrics, Row
+from dspytrack.result import Comparison, Failure, PerformanceMetrics, Row
 
 BOTH = [Objective(metric="success_rate"), Objective(metric="quality_score")]
 
@@ -23,10 +24,12 @@ BOTH = [Objective(metric="success_rate"), Objective(metric="quality_score")]
 TERMS = Terms(objectives=BOTH, success_threshold=1.0, alpha=0.05, max_error_rate=0.4, seed=0)
 
 
-def rows(scores: Sequence[float | None]) -> list[Row]:
-    """A row for each score; None is a failed call."""
+def rows(scores: Sequence[float | None], failure: Failure = "call") -> list[Row]:
+    """A row for each score; None is a failure, of the LM call where nothing else is said."""
     return [
-        Row(example_id=str(i), score=score, cost_usd=0.01, latency_ms=5.0, error="failed" if score is None else None)
+        Row(example_id=str(i), score=score, cost_usd=0.01, latency_ms=5.0)
+        if score is not None
+        else Row(example_id=str(i), score=None, error=f"KeyError: {i}", failure=failure)
         for i, score in enumerate(scores)
     ]
 
@@ -125,6 +128,18 @@ def test_the_interval_holds_the_mean_and_is_seeded() -> None:
     assert bootstrap_interval(np.zeros(5), 0.05, 0) == (None, None)
 
 
+def test_the_memory_of_the_resampling_does_not_grow_with_the_examples() -> None:
+    before, after = np.random.default_rng(0).random((2, 2_000))
+    tracemalloc.start()
+    try:
+        paired_test(before, after, 0)
+        bootstrap_interval(after - before, 0.05, 0)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 150e6  # all 9,999 resamples of 2,000 at once are 160 MB, several times over
+
+
 scores = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 
 
@@ -160,3 +175,58 @@ def test_nothing_is_concluded_where_inputs_and_examples_point_in_opposite_direct
     assert found.p_value == pytest.approx(20 / 2**9)
     assert found.quality_improvement == pytest.approx(0.5)  # means are over examples
     assert found.verdict == "inconclusive"
+
+
+HARD = [0.0] * 50 + [1.0] * 72 + [0.0] * 38  # the first fifty of 160 examples are the hard ones
+
+
+def test_a_program_that_makes_nothing_of_its_hard_examples_is_not_called_better() -> None:
+    gave_up = rows([None] * 50 + [1.0] * 97 + [0.0] * 13, "program")
+    found = compare(rows(HARD), gave_up, TERMS)
+    assert found.p_value is not None and found.p_value < 0.001
+    assert found.verdict == "better"  # 25 gained, none lost, whatever the fifty are: all were wrong before
+    before = rows([1.0] * 50 + HARD[50:])
+    found = compare(before, gave_up, TERMS)
+    assert (found.examples, found.left_out, found.failed_optimized) == (110, 50, 50)
+    assert found.p_value is not None and found.p_value < 0.001
+    assert found.quality_improvement == pytest.approx(25 / 110)  # figures are over what both sides answered
+    assert found.verdict == "inconclusive"
+    assert found.reason == (
+        "better only where the 50 examples are left out to which the optimized program gave no usable answer "
+        "(baseline: 0); failed: 0 of the baseline, 50 of the optimized program"
+    )
+
+
+def test_a_baseline_that_gave_no_usable_answers_makes_nothing_worse() -> None:
+    found = compare(rows([None] * 50 + [1.0] * 110, "program"), rows([1.0] * 140 + [0.0] * 20), TERMS)
+    assert found.verdict == "inconclusive"
+    assert found.reason.startswith("worse only where the 50 examples are left out to which the baseline gave no usable")
+
+
+@pytest.mark.parametrize("failure", ["call", "metric"])
+def test_failures_that_are_not_the_programs_leave_the_verdict_and_are_counted_in_its_reason(failure: Failure) -> None:
+    before = rows([1.0] * 50 + HARD[50:])
+    found = compare(before, rows([None] * 50 + [1.0] * 97 + [0.0] * 13, failure), TERMS)
+    assert found.verdict == "better"
+    assert found.reason.endswith("; failed: 0 of the baseline, 50 of the optimized program")
+
+
+def test_the_worst_score_is_the_lowest_that_was_seen() -> None:
+    before = [-2.0, *[0.5] * 29]
+    after = [*[0.9] * 21, *[None] * 9]
+    found = compare(rows(before), rows(after, "program"), TERMS)
+    assert found.verdict == "inconclusive"  # nine at 0 would lose 4.5 of the 10.8 gained, nine at -2 lose more
+
+
+def test_the_reason_of_too_many_failures_names_the_most_common_error() -> None:
+    found = compare(rows([1.0] * 20), rows([1.0] * 11 + [None] * 9), TERMS)
+    assert "9 of them with KeyError, the first: KeyError: 11" in found.reason
+
+
+def test_a_baseline_stays_known_where_nothing_was_searched() -> None:
+    found = compare(rows([1.0, 0.0] * 5 + [None] * 10), [], TERMS)
+    assert (found.baseline.success_rate, found.baseline.avg_latency_ms) == (0.5, 5.0)
+    assert found.baseline.avg_cost == pytest.approx(0.01)
+    assert found.optimized == PerformanceMetrics()
+    assert (found.examples, found.failed_baseline, found.latency_p50_ms) == (0, 10, (5.0, None))
+    assert "failed: 10 of the baseline, the optimized program was not measured" in found.reason

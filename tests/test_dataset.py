@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -138,3 +139,33 @@ def test_what_csv_cannot_read_names_its_line(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "d.csv").write_text("text,label\na,b\nsomething longer,b\n")
     with pytest.raises(ConfigError, match=r"d\.csv:3: not CSV: field larger"):
         load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+
+
+def test_a_csv_header_with_one_name_twice_would_lose_a_column(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,text,label\n" + "".join(f"{i},{i},b\n" for i in range(10)))
+    with pytest.raises(ConfigError, match=r"d\.csv:1: the header has the column `text` 2 times"):
+        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "none"])
+def test_a_damaged_parquet_file_is_named(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS), path, compression=compression)
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + b"\xff" * 200 + data[204:])
+    with pytest.raises(ConfigError, match=r"d\.parquet"):
+        load_parts(SPEC.model_copy(update={"path": "d.parquet"}), tmp_path, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that root cannot read either")
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for name in ("d.jsonl", "d.json", "d.csv"):
+        (tmp_path / name).symlink_to("/proc/self/mem")
+        with pytest.raises(ConfigError, match=r"dataset\.path: cannot be read: Input/output error") as caught:
+            load_parts(SPEC.model_copy(update={"path": name}), tmp_path, 0)
+        assert caught.value.file == tmp_path / name
+
+
+def test_not_a_number_in_rows_of_a_caller_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"`label` at training_data\[3\] holds NaN"):
+        load_parts(SPEC, Path(), 0, [*ROWS[:3], {"text": "x", "label": float("nan")}, *ROWS[4:]])

@@ -13,7 +13,7 @@ from dspytrack.optimization.plan import make_plan
 from dspytrack.optimization.record import Record
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.result import OptimizationResult
-from tests.lm_server import LMServer, lm_server
+from tests.lm_server import LMServer, classify, lm_server
 from tests.ports import free_port
 from tests.runs import request, rows
 
@@ -62,6 +62,7 @@ def test_an_answer_without_form_is_that_examples_missing_data(tmp_path: Path) ->
     [failed] = [row for row in Record(Path(result.record)).rows("baseline") if row.error]
     assert failed.score is None
     assert "AdapterParseError" in str(failed.error)
+    assert failed.failure == "program"
 
 
 @pytest.mark.parametrize("code", [401, 403])
@@ -94,8 +95,12 @@ def test_too_many_failures_end_the_run_inconclusive_with_its_rows(tmp_path: Path
         searched = server.billed
     assert (result.status, result.verdict) == ("completed", "inconclusive")
     assert "failed (max_error_rate is 40%)" in result.reason
+    assert ", 18 of them with LMServerError, the first: LMServerError: " in result.reason
+    assert result.comparison is not None and result.comparison.baseline.success_rate is not None
+    assert not [name for name in result.unknown if name.startswith("baseline")]
     found = Record(Path(result.record)).rows("baseline")
     assert len(found) == 24
+    assert {row.failure for row in found} == {None, "call"}
     assert sum(row.error is not None for row in found) == 18
     assert searched == 6  # nothing was spent on a search
 
@@ -113,6 +118,29 @@ def test_a_metric_that_raises_is_missing_data_with_its_place(tmp_path: Path) -> 
     assert comparison is not None and comparison.failed_baseline == comparison.failed_optimized > 0
     failed = [row for row in Record(Path(result.record)).rows("optimized") if row.error]
     assert all("ValueError: seven" in str(row.error) and "moody.py:3 score" in str(row.error) for row in failed)
+    assert {row.failure for row in failed} == {"metric"}
+
+
+def test_a_run_of_which_nothing_was_scored_fails_with_the_error_and_goes_on_once_that_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "strict.py").write_text(
+        "from pathlib import Path\n\ndef score(example, prediction):\n"
+        "    if prediction.label == 'neither':\n"
+        "        Path(__file__).with_name('table.txt').read_text()\n"
+        "    return float(example.label == prediction.label)\n"
+    )
+    with lm_server(lambda body: classify(body).replace("positive", "neither")) as server:
+        asked = request(server.api_base, tmp_path, metric={"import": "strict:score"})
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(asked, training_data=rows(60))
+        assert (result.status, result.verdict, result.unreachable) == ("failed", None, False)
+        said = "all 24 examples of the baseline failed, 24 of them with metric: FileNotFoundError, the first: metric: "
+        assert result.reason.startswith(said)
+        assert result.error == result.reason
+        (tmp_path / "table.txt").write_text("now it is there")
+        billed = server.billed
+        result = pipeline.run(asked, training_data=rows(60), resume=result.run_id)
+    assert result.status == "completed"
+    assert server.billed == billed + 24  # what the baseline was billed is not paid again
 
 
 def test_identical_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
@@ -159,3 +187,37 @@ def test_a_probe_of_a_dead_provider_estimates_nothing(tmp_path: Path) -> None:
         with pytest.raises(RunStop, match="none of the 3 examples was answered") as stopped:
             run_probe(plan, 3)
     assert stopped.value.exit_code == 6
+
+
+def test_of_several_optimizers_the_one_that_answers_least_does_not_win(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        """With two demos right or without form, with more of them always in form and now and then wrong."""
+        demos, asked = sum(one["role"] == "assistant" for one in body["messages"]), str(body["messages"][-1]["content"])
+        if demos == 2 and "negative" in classify(body):
+            return "no format at all"
+        return classify(body | {"messages": body["messages"][-1:]} if demos > 2 and "7." in asked else body)
+
+    few, more = ({"name": "labeled_few_shot", "params": {"k": k}} for k in (2, 4))
+    with lm_server(answer) as server:
+        result = run(server, tmp_path, optimizer=[few, more])
+    assert result.comparison is not None and result.comparison.failed_optimized == 0
+    assert "4 after." in Path(result.record, "artifacts/key_improvements.txt").read_text()
+
+
+def test_a_program_that_gives_no_form_to_what_the_baseline_got_right_is_not_called_better(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        """With demos it knows the negative ones, and makes nothing of most of the positive ones."""
+        demos, asked = any(one["role"] == "assistant" for one in body["messages"]), str(body["messages"][-1]["content"])
+        lost = demos and any(f"The {word} thing" in asked for word in ("great", "lovely", "quick", "kind"))
+        return "no format at all" if lost else classify(body)
+
+    with lm_server(answer) as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(160))
+    comparison = result.comparison
+    assert comparison is not None and comparison.p_value is not None and comparison.p_value < 0.001
+    assert (comparison.optimized.success_rate, comparison.failed_baseline) == (1.0, 0)
+    failed = comparison.failed_optimized
+    assert 10 < failed < 26
+    assert result.verdict == "inconclusive"
+    assert result.reason.startswith(f"better only where the {failed} examples are left out to which the optimized")

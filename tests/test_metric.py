@@ -24,7 +24,7 @@ from dspytrack.request import Metric
         ("contains", "Paris", "It is paris, of course", 1.0),
         ("f1", "the red house", "red house", 0.8),
         ("f1", "a", "b", 0.0),
-        ("numeric_match", "12", "so the answer is 1, then 12.4", 1.0),
+        ("numeric_match", "12", "first there is 1, then 12.4", 1.0),
         ("numeric_match", "1,200", "1200", 1.0),
         ("numeric_match", 3, "13", 0.0),
         ("numeric_match", 3, "none", 0.0),
@@ -81,7 +81,21 @@ def test_what_is_no_score_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "found", "score"), [("C++", "C#", 0), ("-5", "5", 0), ("+", "+", 1), ("a b", "A  b.", 1)]
+    ("expected", "found", "score"),
+    [
+        ("C++", "C#", 0),
+        ("-5", "5", 0),
+        ("+", "+", 1),
+        ("a b", "A  b.", 1),
+        ("5", ".5", 0),
+        (".5", "'.5'.", 1),
+        (",5", "5", 0),
+        ("5", "+5", 0),
+        ("5", "5.", 1),
+        ("5", "... 5", 1),
+        ("billing", ".billing, ", 1),
+        ("...", "...", 1),
+    ],
 )
 def test_exact_match_keeps_signs_and_symbols_apart(expected: str, found: str, score: float) -> None:
     metric = build_metric(Metric(name="exact_match", field="a"), Path())
@@ -103,3 +117,53 @@ def test_a_metric_that_would_end_the_process_fails_as_any_other_does() -> None:
     metric = ScoredMetric(lambda example, prediction: sys.exit(0), "leaving")
     with pytest.raises(RuntimeError, match=r"the metric leaving called sys\.exit\(0\)"):
         metric.score(dspy.Example(), dspy.Prediction())
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "score"),
+    [
+        ("0.5", ".5", 1),
+        (".5", "about 0.5 of it", 1),
+        ("-0.5", "-.5", 1),
+        ("42", "The answer is 42 (from step 3).", 1),
+        ("3", "The answer is 42 (from step 3).", 0),
+        ("42", "**Answer:** 42, by step 3", 1),
+        ("8", "5 + 3 = 8 apples in 2 boxes", 1),
+        ("-8", "x = -8", 1),
+        ("12", "first 3, then 12", 1),
+        ("42", "42, so the answer is plain", 1),
+        ("5", "3-5", 1),
+        ("-5", "3-5", 0),
+        ("4", "gpt-4", 1),
+        ("-5", "from 3 to -5", 1),
+        ("1200", "1,200 (one thousand two hundred)", 1),
+        ("3", "v1.2.3", 1),
+        ("1000", "1e3", 1),
+        ("5", None, 0),
+    ],
+)
+def test_which_number_of_an_answer_counts(expected: str, found: str | None, score: float) -> None:
+    metric = build_metric(Metric(name="numeric_match", field="a"), Path())
+    assert metric.score(dspy.Example(a=expected), dspy.Prediction(a=found)).value == score
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "says"),
+    [("exact_match", None, "is null"), ("contains", " ", "is empty"), ("numeric_match", "many", "is no number")],
+)
+def test_a_label_that_cannot_be_compared_with_is_no_score(name: Any, label: str | None, says: str) -> None:
+    metric = build_metric(Metric(name=name, field="a"), Path())
+    with pytest.raises(ValueError, match=says):
+        metric.score(dspy.Example(a=label), dspy.Prediction(a="None"))
+
+
+@pytest.mark.parametrize(("said", "score"), [("0.25", 0.25), ("1", 1.0), ("3.0", None), ("-0.1", None), ("nan", None)])
+def test_a_judge_that_gives_a_score_out_of_range_has_given_none(said: str, score: float | None) -> None:
+    judge = dspy.utils.DummyLM([{"score": said, "feedback": "so so"}])
+    metric = build_metric(Metric(name="llm_judge", rubric="Is it right?"), Path(), judge)
+    example, prediction = dspy.Example(q="1", a="2").with_inputs("q"), dspy.Prediction(a="2")
+    if score is not None:
+        assert metric.score(example, prediction).value == score
+        return
+    with pytest.raises(ValueError, match=rf"the judge gave {float(said):g}; expected a score from 0 to 1"):
+        metric.score(example, prediction)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dspytrack.optimization.estimate import estimate
 from dspytrack.optimization.plan import make_plan
 from dspytrack.pipeline import OptimizationPipeline
 from tests.lm_server import lm_server
@@ -41,3 +42,18 @@ def test_a_search_makes_no_more_calls_than_the_plan_says(
     assert expected is not None
     searched = sum(use.calls + use.cached_calls for use in result.usage.values()) - 48
     assert 0 < searched <= expected[1], (searched, expected)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("other", "billed"), [(4, 40), (2, 48)])
+def test_a_plan_of_several_optimizers_counts_the_scoring_of_what_each_ends_with(
+    other: int, billed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    both = [{"name": "labeled_few_shot", "params": {"k": k}} for k in (4, other)]
+    with lm_server() as server:
+        asked = request(server.api_base, tmp_path, optimizer=both)
+        phases = estimate(make_plan(asked, rows(40)))
+        OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs").run(asked, training_data=rows(40))
+    assert [one.lm_calls for one in phases] == [(16, 16), (0, 8), (0, 8), (16, 16)]
+    assert server.billed == billed  # what the first has asked is not asked again

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dspytrack.errors import UnreachableError
+
 if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
 
-EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
+EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 1}
 
 
 def with_newest(arguments: list[str]) -> list[str]:
@@ -94,6 +96,6 @@ def _ended(
 
     def show(as_json: bool) -> int:
         print_result(result, as_json)
-        return EXIT_CODES[result.status]
+        return UnreachableError.exit_code if result.unreachable else EXIT_CODES[result.status]
 
     return show

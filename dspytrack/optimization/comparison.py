@@ -1,7 +1,7 @@
 """Two sets of rows on the same examples -> means, differences, verdict.
 
 Scores are aggregated here and, for the test, in `evidence.py`; nowhere else. Examples without a score on either side
-are left out and counted.
+are left out and counted; a verdict of better or worse must hold as well where those without a usable answer are not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dspytrack.optimization.evidence import Evidence, fewest_pairs, weigh
+from dspytrack.optimization.failures import as_worst, commonest, counted, unusable
 from dspytrack.request import Objective
 from dspytrack.result import HIGHER_IS_BETTER, Comparison, PerformanceMetrics, Row, Verdict
 
@@ -39,7 +40,8 @@ def compare(
 
     Means and their differences are over all examples scored on both sides. The test, the interval, the detectable
     effect and the verdict take examples with the same inputs as one pair, the mean of their scores: asking a program
-    the same again is no further evidence about other inputs.
+    the same again is no further evidence about other inputs. Where the optimized program was not measured, the
+    baseline's means are over all its scored examples.
 
     Args:
         baseline: a row for each example, before.
@@ -47,21 +49,23 @@ def compare(
         terms: objectives, thresholds, seed.
         groups: example_id -> what examples with the same inputs have in common; without it, all inputs are distinct.
     """
-    after = {row.example_id: row for row in optimized}
-    pairs = [(row, after[row.example_id]) for row in baseline if row.example_id in after]
-    kept = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
-    sides = [a for a, _ in kept], [b for _, b in kept]
-    before, then = (means(side, terms.success_threshold) for side in sides)
+    sides = _paired(baseline, optimized)
+    known = [row for row in baseline if row.score is not None] if not optimized else sides[0]
+    before, then = (means(side, terms.success_threshold) for side in (known, sides[1]))
     failed = [sum(row.error is not None for row in side) for side in (baseline, optimized)]
     total = max(len(baseline), len(optimized), 1)
     shown = weigh(*sides, groups or {}, terms.alpha, terms.seed)
-    verdict, reason = decide(shown, terms, max(failed) / total)
+    verdict, reason = decide(shown, terms)
+    if max(failed) / total > terms.max_error_rate:
+        verdict, reason = "inconclusive", _too_many(baseline, optimized, max(failed) / total, terms)
+    elif verdict in ("better", "worse") and not _holds(verdict, baseline, optimized, terms, groups or {}):
+        verdict, reason = "inconclusive", _only_without(verdict, unusable(baseline), unusable(optimized))
     return Comparison(
         baseline=before,
         optimized=then,
-        examples=len(kept),
+        examples=len(sides[0]),
         inputs=shown.inputs,
-        left_out=total - len(kept),
+        left_out=total - len(sides[0]),
         failed_baseline=failed[0],
         failed_optimized=failed[1],
         **_differences(before, then, terms.objectives),
@@ -70,11 +74,41 @@ def compare(
         interval_low=shown.interval[0],
         interval_high=shown.interval[1],
         detectable_effect=shown.detectable,
-        latency_p50_ms=(_percentile(sides[0], 50), _percentile(sides[1], 50)),
-        latency_p95_ms=(_percentile(sides[0], 95), _percentile(sides[1], 95)),
+        latency_p50_ms=(_percentile(known, 50), _percentile(sides[1], 50)),
+        latency_p95_ms=(_percentile(known, 95), _percentile(sides[1], 95)),
         verdict=verdict,
-        reason=reason,
+        reason=reason + counted(baseline, optimized),
     )
+
+
+def _paired(baseline: Sequence[Row], optimized: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows of the examples scored on both sides, in one order."""
+    after = {row.example_id: row for row in optimized if row.score is not None}
+    before = [row for row in baseline if row.score is not None and row.example_id in after]
+    return before, [after[row.example_id] for row in before]
+
+
+def _holds(
+    verdict: Verdict, baseline: Sequence[Row], optimized: Sequence[Row], terms: Terms, groups: Mapping[str, str]
+) -> bool:
+    """Whether the verdict is the same with unusable answers scored as the worst: failing what is hard is no gain."""
+    if not unusable(baseline) + unusable(optimized):
+        return True
+    worst = min([0.0, *(row.score for side in (baseline, optimized) for row in side if row.score is not None)])
+    sides = _paired(as_worst(baseline, worst), as_worst(optimized, worst))
+    return decide(weigh(*sides, groups, terms.alpha, terms.seed), terms)[0] == verdict
+
+
+def _only_without(verdict: Verdict, baseline: int, optimized: int) -> str:
+    sides = (optimized, "optimized program", baseline, "baseline")
+    most, side, fewer, other = sides if optimized >= baseline else (*sides[2:], *sides[:2])
+    left_out = f"the {most} examples are left out to which the {side} gave no usable answer"
+    return f"{verdict} only where {left_out} ({other}: {fewer})"
+
+
+def _too_many(baseline: Sequence[Row], optimized: Sequence[Row], error_rate: float, terms: Terms) -> str:
+    said = f"{error_rate:.0%} of the examples failed (max_error_rate is {terms.max_error_rate:.0%})"
+    return f"{said}, {commonest([*baseline, *optimized])}"
 
 
 def means(rows: Sequence[Row], success_threshold: float) -> PerformanceMetrics:
@@ -106,12 +140,9 @@ def improvement(before: PerformanceMetrics, after: PerformanceMetrics, objective
     return total / weights if weights else None
 
 
-def decide(shown: Evidence, terms: Terms, error_rate: float) -> tuple[Verdict, str]:
-    """The verdict in words and the reason for it."""
+def decide(shown: Evidence, terms: Terms) -> tuple[Verdict, str]:
+    """The verdict in words and the reason for it, by the scores alone."""
     alpha, p_value = terms.alpha, shown.test.p_value
-    if error_rate > terms.max_error_rate:
-        allowed = f"max_error_rate is {terms.max_error_rate:.0%}"
-        return "inconclusive", f"{error_rate:.0%} of the examples failed ({allowed})"
     if shown.difference is None or shown.over_examples is None or p_value is None:
         return "inconclusive", "no example was scored on both sides"
     count = f"{shown.examples} examples"

@@ -150,11 +150,24 @@ def _read(path: Path, key: str) -> list[Item]:
 
 
 def _item(fields: dict[str, Any], place: str) -> Item:
-    return Item(_hash(fields), fields, place)
+    try:
+        return Item(_hash(fields), fields, place)
+    except ValueError as error:
+        name = next((name for name, value in fields.items() if _is_no_json({name: value})), "")
+        said = f"`{name}` at {place} holds NaN or Infinity; leave it out or write null"
+        raise ConfigError(said, key="dataset") from error
+
+
+def _is_no_json(fields: dict[str, Any]) -> bool:
+    try:
+        _hash(fields)
+    except ValueError:
+        return True
+    return False
 
 
 def _hash(fields: Mapping[str, Any]) -> str:
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

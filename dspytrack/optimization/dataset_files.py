@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ def read_rows(path: Path, key: str) -> list[FileRow]:
     """Read a file by its ending; text is UTF-8, with a byte order mark or without.
 
     Raises:
-        ConfigError: where it is not there, of no known kind, empty or broken; `key` is the config key that names it.
+        ConfigError: where it is not there, cannot be read, or is of no known kind, empty or broken; `key` is the
+            config key that names it.
     """
     if not path.is_file():
         raise ConfigError(f"no such file: {path}", key=key)
@@ -36,6 +38,8 @@ def read_rows(path: Path, key: str) -> list[FileRow]:
         rows = reader(path)
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 text: {error}", file=path, key=key) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", file=path, key=key) from error
     if not rows:
         raise ConfigError("has no examples", file=path, key=key)
     return rows
@@ -46,22 +50,26 @@ def _read_jsonl(path: Path) -> list[FileRow]:
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"not JSON: {error.msg}", file=path, line=number) from error
-        rows.append(_object(row, path, number))
+        rows.append(_object(_parsed(line, path, number), path, number))
     return rows
 
 
 def _read_json(path: Path) -> list[FileRow]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not JSON: {error.msg}", file=path, line=error.lineno) from error
+    rows = _parsed(path.read_text(encoding="utf-8-sig"), path)
     if not isinstance(rows, list):
         raise ConfigError("expected a list of objects", file=path)
     return [_object(row, path, number) for number, row in enumerate(rows, 1)]
+
+
+def _parsed(text: str, path: Path, line: int | None = None) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"not JSON: {error.msg}", file=path, line=line or error.lineno) from error
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply", file=path, line=line) from error
+    except ValueError as error:  # Python reads no integer of thousands of digits
+        raise ConfigError(f"cannot be read: {str(error).split(';')[0]}", file=path, line=line) from error
 
 
 def _object(row: Any, path: Path, number: int) -> FileRow:
@@ -75,6 +83,7 @@ def _read_csv(path: Path) -> list[FileRow]:
         reader = csv.DictReader(file)
         rows = []
         try:
+            _check_header(reader.fieldnames or (), path)
             for row in reader:
                 if None in row or None in row.values():
                     raise ConfigError("has another number of columns than the header", file=path, line=reader.line_num)
@@ -82,6 +91,13 @@ def _read_csv(path: Path) -> list[FileRow]:
         except csv.Error as error:
             raise ConfigError(f"not CSV: {error}", file=path, line=reader.reader.line_num) from error
     return rows
+
+
+def _check_header(names: Sequence[str], path: Path) -> None:
+    """Of two columns of one name, a row would keep the last alone."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ConfigError(f"the header has the column `{name}` {count} times; rename one", file=path, line=1)
 
 
 @contextmanager
@@ -99,7 +115,7 @@ def _read_parquet(path: Path) -> list[FileRow]:
 
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise ConfigError(f"not Parquet: {error}", file=path) from error
     return [FileRow(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
 

@@ -14,6 +14,7 @@ import dspy
 from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
 from dspytrack.optimization.metered.run import metering
+from dspytrack.optimization.optimizers import Prepared
 from dspytrack.optimization.plan import Plan, judge_calls
 
 Range = tuple[float, float]
@@ -51,7 +52,7 @@ def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
     test = float(len(plan.parts.test) * request.evaluation.repeats)
     phases: list[tuple[str, Range | None]] = [("baseline", (test, test))]
     for one in plan.optimizers:
-        phases.append((f"optimization: {one.name}", one.row.estimate(plan.sizes, one.arguments)))
+        phases.append((f"optimization: {one.name}", _searched(plan, one)))
     phases.append(("optimized", (test, test)))
     each = probe.lm_calls if probe else float(max(1, plan.sizes.predictors) + judge_calls(request))
     threads = request.evaluation.num_threads
@@ -66,6 +67,17 @@ def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
         tokens = None if probe.tokens is None else _times(calls, probe.tokens)
         found.append(PhaseEstimate(phase, lm_calls, tokens, cost, seconds))
     return found
+
+
+def _searched(plan: Plan, optimizer: Prepared) -> Range | None:
+    """Program calls of an optimizer, and where it competes with others those that score what it ends with.
+
+    At least none of the latter are billed: what the run has asked before is answered from its cache.
+    """
+    calls = optimizer.row.estimate(plan.sizes, optimizer.arguments)
+    if calls is None or len(plan.optimizers) == 1:
+        return calls
+    return calls[0], calls[1] + len(plan.parts.val or plan.parts.train)
 
 
 def run_probe(plan: Plan, examples: int) -> Probe:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError
 
 from dspytrack.errors import RunStop
 from dspytrack.masking import masked
 from dspytrack.optimization.dataset import Item
 from dspytrack.optimization.metered.calls import tallied
 from dspytrack.optimization.metric import ScoredMetric
-from dspytrack.result import Row
+from dspytrack.result import Failure, Row
 
 OnRow = Callable[[Row], None]
 
@@ -117,19 +118,20 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
     example = dspy.Example(**item.fields).with_inputs(*inputs)
     prediction: Any = None
     score, feedback, error = None, None, None
+    failed: Failure | None = None
     with tallied(namespace) as tally:
         started = time.perf_counter()
         try:
             prediction = program(**example.inputs())
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
-            error = _short(failure)
+            error, failed = _short(failure), _kind(failure, "program")
         seconds = time.perf_counter() - started
         spent = replace(tally)
         if error is None:
             try:
                 score, feedback = metric.score(example, prediction)
             except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
-                error = f"metric: {_short(failure)}"
+                error, failed = f"metric: {_short(failure)}", _kind(failure, "metric")
     waited = min(seconds, spent.waited_seconds)  # on the caps' account: no part of what a call takes
     timed = error is None and spent.replayed_seconds is not None
     return Row(
@@ -143,7 +145,23 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         completion_tokens=spent.known_completion_tokens,
         lm_calls=spent.calls,
         error=error,
+        failure=failed,
     )
+
+
+def _kind(error: BaseException, asker: Failure) -> Failure:
+    """Whether an LM gave no answer, or its asker made nothing of one: whichever stands first behind the error.
+
+    A prompt too long for its LM is the asker's own doing.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, AdapterParseError | ContextWindowExceededError):
+            return asker
+        if isinstance(seen, LMError):
+            return "call"
+        seen = seen.__cause__ or seen.__context__
+    return asker
 
 
 def _output(prediction: Any) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from scipy import stats
 from dspytrack.result import Row
 
 RESAMPLES = 9_999
+HELD = 1_000_000  # numbers of resamples held in memory at once, a few times 8 MB
 Floats = NDArray[np.float64]
 
 
@@ -100,6 +101,7 @@ def paired_test(before: Floats, after: Floats, seed: int) -> Test:
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=_batch(differences.size),
         alternative="two-sided",
         rng=np.random.default_rng(seed),
     )
@@ -115,11 +117,17 @@ def bootstrap_interval(differences: Floats, alpha: float, seed: int) -> tuple[fl
         np.mean,
         confidence_level=1 - alpha,
         n_resamples=RESAMPLES,
+        batch=_batch(differences.size),
         method="BCa",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     low, high = float(found.low), float(found.high)
     return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
+
+
+def _batch(pairs: int) -> int:
+    """Resamples drawn at once: of the results no more than the memory they take depends on it."""
+    return max(1, min(RESAMPLES, HELD // pairs))
 
 
 def detectable_effect(differences: Floats, alpha: float) -> float | None:

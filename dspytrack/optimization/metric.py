@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import ConfigError, did_you_mean
+from dspytrack.optimization.built_in_metrics import BUILT_IN, label_fault
 from dspytrack.optimization.imports import import_object
 from dspytrack.request import Metric
 
 if TYPE_CHECKING:
     import dspy
+
+    from dspytrack.optimization.dataset import Item
 
 MetricFunction = Callable[..., Any]
 
@@ -106,22 +107,36 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
     def builtin(example: Any, prediction: Any) -> float:
         read = getattr(prediction, "get", None)  # of a Prediction: `items`, `copy` and the like are its methods
         expected, found = example[field], getattr(prediction, field, None) if read is None else read(field)
-        return _BUILT_IN[str(spec.name)](expected, found, tolerance)
+        if expected is None:
+            raise ValueError(f"the label `{field}` is null")
+        return BUILT_IN[str(spec.name)](expected, found, tolerance)
 
     return ScoredMetric(builtin, str(spec.name))
 
 
-def check_field(spec: Metric, outputs: set[str], columns: set[str]) -> None:
-    """A built-in metric's field must be an output and a column of the data.
+def check_field(spec: Metric, outputs: set[str] | None, items: Iterable[Item]) -> None:
+    """A built-in metric's field must be an output, and have a label that it can compare with in every row of the data.
+
+    Args:
+        spec: the request's `metric`.
+        outputs: of the program, None where they are not known: an import's Prediction may hold any.
+        items: the examples of all parts.
 
     Raises:
-        ConfigError: where it is not.
+        ConfigError: where it is not, or a row's label is missing, null or of no use to the metric.
     """
-    if spec.field is None:
+    name = spec.field
+    if name is None:
         return
-    for where, names in (("no output of the program has", outputs), ("the data has no", columns)):
-        if spec.field not in names:
-            raise ConfigError(f"{where} `{spec.field}`.{did_you_mean(spec.field, names)}", key="metric.field")
+    if outputs is not None and name not in outputs:
+        raise ConfigError(f"no output of the program has `{name}`.{did_you_mean(name, outputs)}", key="metric.field")
+    for item in items:
+        if name not in item.fields:
+            near, has = did_you_mean(name, item.fields), ", ".join(item.fields) or "nothing"
+            raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key="metric.field")
+        wrong = label_fault(str(spec.name), item.fields[name])
+        if wrong is not None:
+            raise ConfigError(f"the label `{name}` at {item.place} {wrong}", key="metric.field")
 
 
 def _positional(function: MetricFunction, keywords: set[str]) -> int:
@@ -167,50 +182,6 @@ def _read_score(found: Any, name: str) -> Score:
     raise NoScoreError(name, found)
 
 
-def _words(value: Any) -> list[str]:
-    text = str(value).casefold()
-    return re.findall(r"\w+", text) or text.split()
-
-
-def _plain(value: Any) -> str:
-    """A text without case, outer punctuation of prose and extra white space: `C++` and `-5` stay what they are."""
-    text = " ".join(str(value).casefold().split())
-    return text.strip(" .!?,;:\"'`") or text
-
-
-def _exact(expected: Any, found: Any, _: float) -> float:
-    return float(found is not None and bool(_plain(found)) and _plain(expected) == _plain(found))
-
-
-def _contains(expected: Any, found: Any, _: float) -> float:
-    return float(found is not None and str(expected).casefold().strip() in str(found).casefold())
-
-
-def _f1(expected: Any, found: Any, _: float) -> float:
-    """Token F1 as in SQuAD (Rajpurkar et al. 2016), without article removal."""
-    gold, words = Counter(_words(expected)), Counter(_words("" if found is None else found))
-    common = sum((gold & words).values())
-    if common == 0:
-        return 0.0
-    precision, recall = common / sum(words.values()), common / sum(gold.values())
-    return 2 * precision * recall / (precision + recall)
-
-
-def _numeric(expected: Any, found: Any, tolerance: float) -> float:
-    numbers = re.findall(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?", str(found))
-    if not numbers:
-        return 0.0
-    return float(abs(float(numbers[-1].replace(",", "")) - float(str(expected).replace(",", ""))) <= tolerance)
-
-
-_BUILT_IN: dict[str, Callable[[Any, Any, float], float]] = {
-    "exact_match": _exact,
-    "contains": _contains,
-    "f1": _f1,
-    "numeric_match": _numeric,
-}
-
-
 def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
     import dspy
 
@@ -228,6 +199,9 @@ def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
             answer=str(prediction.toDict()),
             **({"lm": judge} if judge is not None else {}),
         )
-        return Score(min(1.0, max(0.0, float(graded.score))), str(graded.feedback))
+        score = float(graded.score)
+        if not 0 <= score <= 1:
+            raise ValueError(f"the judge gave {score:g}; expected a score from 0 to 1")
+        return Score(score, str(graded.feedback))
 
     return llm_judge

@@ -17,7 +17,7 @@ from dspytrack.result import (
     Status,
 )
 
-_STATUS: dict[str, Status] = {"budget": "budget_reached", "interrupted": "interrupted", "unreachable": "failed"}
+_STATUS: dict[str, Status] = {"budget": "budget_reached", "interrupted": "interrupted"}
 _WHY_UNKNOWN = {
     "avg_cost": "the price of the LM is not known; give lm.price",
     "avg_latency_ms": "a call of an earlier sitting was not timed",
@@ -60,14 +60,15 @@ def finished(
 
 def cut_off(result: OptimizationResult, stop: RunStop) -> OptimizationResult:
     """The result of a run that ended before its comparison."""
-    return result.model_copy(update={"status": _STATUS[stop.reason], "reason": str(stop), "error": str(stop)})
+    status, unreachable = _STATUS.get(stop.reason, "failed"), stop.reason == "unreachable"
+    said = {"reason": str(stop), "error": str(stop)}
+    return result.model_copy(update={"status": status, "unreachable": unreachable, **said})
 
 
 def _unknown(comparison: Comparison) -> dict[str, str]:
+    nothing = "no example was scored on both sides"
     return {
-        f"{side}_{name}": _WHY_UNKNOWN.get(name, "no example was scored on both sides")
-        if comparison.examples
-        else "no example was scored on both sides"
+        f"{side}_{name}": _WHY_UNKNOWN.get(name, nothing) if means.quality_score is not None else nothing
         for side, means in (("baseline", comparison.baseline), ("optimized", comparison.optimized))
         for name, value in means.model_dump().items()
         if value is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import dspy
 
-from dspytrack.errors import ConfigError, RunStop
+from dspytrack.errors import ConfigError, RunStop, did_you_mean
 from dspytrack.optimization.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.optimization.lm import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.optimization.metered.budget import Meter
@@ -89,8 +89,8 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     lms = _build_lms(request, meter)
     judge = _built(request, request.metric.lm, "judge", meter, "metric.lm") if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
-    if request.program.import_ is None:
-        check_field(request.metric, output_fields(program), set(parts.train[0].fields))
+    outputs = output_fields(program) if request.program.import_ is None else None
+    check_field(request.metric, outputs, [*parts.train, *parts.val, *parts.test])
     sizes = Sizes(len(parts.train), len(parts.val), len(program.predictors()))
     many = len(request.optimizer) > 1
     keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
@@ -183,6 +183,11 @@ def _check_inputs(request: OptimizationRequest, program: dspy.Module, place: str
     for name in predictor.signature.input_fields:
         if name not in request.dataset.inputs and name != "trajectory":
             raise ConfigError(f"the signature's input `{name}` is not among them", key="dataset.inputs")
+    for name in request.dataset.inputs:
+        if name not in predictor.signature.input_fields:
+            output = f"`{name}` is an output of the signature, and no input of it"
+            said = f"the signature has no input `{name}`.{did_you_mean(name, predictor.signature.input_fields)}"
+            raise ConfigError(output if name in output_fields(program) else said, key="dataset.inputs")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dspy
@@ -21,19 +21,21 @@ from dspytrack.optimization.plan import NO_LIMIT, Plan
 class Found:
     """What a search ended with: a program and which optimizer made it.
 
-    `score` is the mean validation score, measured where several optimizers compete; `stopped` why the search ended
-    early, if it did; `remark` what a user should know of the choice.
+    `score` is the mean validation score, measured where several optimizers compete; `unsure` whether more of its
+    examples failed than max_error_rate allows; `stopped` why the search ended early, if it did; `remark` what a user
+    should know of the choice.
     """
 
     program: dspy.Module
     optimizer: str | None
     score: float | None = None
+    unsure: bool = False
     stopped: RunStop | None = None
     remark: str | None = None
 
 
 def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
-    """Run every optimizer of the plan; of several results the best by validation score is taken.
+    """Run every optimizer of the plan; of several results the best by validation score is taken (see `_rank`).
 
     A reached budget ends the search with the best so far (see `_best_so_far`).
 
@@ -49,7 +51,7 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
                 results.append(in_thread(lambda one=one: _run_one(plan, one, watch), plan.meter))  # type: ignore[misc]
                 watch.running = False
                 if len(plan.optimizers) > 1:
-                    results[-1].score = in_thread(lambda: _score(plan, results[-1].program), plan.meter)
+                    results[-1] = in_thread(lambda: _scored(plan, results[-1]), plan.meter)
             return max(results, key=_rank)
         except RunStop as stop:
             if stop.reason != "budget":
@@ -74,23 +76,25 @@ def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Fou
     return Found(better.program, one.name, remark=remark)
 
 
-def _score(plan: Plan, program: dspy.Module) -> float | None:
-    """The mean score on val (train where there is no val part), over the examples that were answered."""
+def _scored(plan: Plan, found: Found) -> Found:
+    """A result with its mean score on val (train where there is no val part), over the examples that were answered."""
     request = plan.request
     with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
         rows = evaluate(
-            program,
+            found.program,
             plan.parts.val or plan.parts.train,
             request.dataset.inputs,
             plan.metric,
             num_threads=request.evaluation.num_threads,
         )
     known = [row.score for row in rows if row.score is not None]
-    return sum(known) / len(known) if known else None
+    score = sum(known) / len(known) if known else None
+    return replace(found, score=score, unsure=1 - len(known) / len(rows) > request.evaluation.max_error_rate)
 
 
-def _rank(found: Found) -> float:
-    return -math.inf if found.score is None else found.score
+def _rank(found: Found) -> tuple[bool, float]:
+    """A score on few answers says too little: it comes after every other."""
+    return not found.unsure, -math.inf if found.score is None else found.score
 
 
 def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: RunStop) -> Found:

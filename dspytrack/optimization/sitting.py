@@ -11,6 +11,7 @@ import dspy
 
 from dspytrack.errors import RunStop
 from dspytrack.optimization.evaluation import evaluate
+from dspytrack.optimization.failures import commonest
 from dspytrack.optimization.interruption import in_thread
 from dspytrack.optimization.lm import MeteredLM
 from dspytrack.optimization.logs import logged
@@ -43,7 +44,8 @@ class Sitting:
         """Measure the baseline, search, measure what was found on the same examples.
 
         Raises:
-            RunStop: where the run was interrupted or its LM cannot be reached, or a cap cut the baseline short.
+            RunStop: where the run was interrupted or its LM cannot be reached, a cap cut the baseline short, or no
+                example of it was scored.
         """
         plan = self._plan
         for lm in (plan.lms["task"], *(one.lm for one in plan.program.predictors())):
@@ -112,14 +114,19 @@ class Sitting:
         return work
 
     def _check_answered(self, baseline: Sequence[Row]) -> None:
-        """A run none of whose calls is answered has no LM: few examples are no reason to go on without one.
+        """A run none of whose calls is answered has no LM, and one with nothing scored has nothing to compare with.
+
+        Few examples are no reason to go on without either.
 
         Raises:
-            RunStop: where every LM call failed.
+            RunStop: where every LM call failed, or no example was scored.
         """
         used = self._plan.meter.total
         if used.failed and not used.calls and not used.cached:
             raise RunStop("unreachable", f"no LM call of the baseline was answered, the last: {baseline[-1].error}")
+        if all(row.score is None for row in baseline):
+            reason = "unreachable" if all(row.failure == "call" for row in baseline) else "unusable"
+            raise RunStop(reason, f"all {len(baseline)} examples of the baseline failed, {commonest(baseline)}")
 
     def _set_aside(self) -> None:
         """Keep for the final evaluation what it will need, going by the baseline; on resume, by what that took then."""
