@@ -9,12 +9,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from dspytrack.config_places import Loc, is_text, keys_at, may_be_null
 from dspytrack.errors import ConfigError, did_you_mean
@@ -122,9 +124,9 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
         return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
     if isinstance(node, list):
         return [_fill(v, (*loc, i), document, path, environ) for i, v in enumerate(node)]
-    if not isinstance(node, str):
-        return node
     where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": _dotted(loc)}
+    if not isinstance(node, str):
+        return _plain(node, where)
     no_secret = ConfigError(
         "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
     )
@@ -150,6 +152,24 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
         return YAML(typ="safe").load(filled)
     except YAMLError as error:
         raise ConfigError(f"`{node}` is not a YAML value: {filled}", **where) from error
+
+
+def _plain(node: Any, where: dict[str, Any]) -> Any:
+    """A value without what ruamel keeps of how it was written: its numbers are classes of its own, which no LM takes.
+
+    Raises:
+        ConfigError: for a value of a kind that only YAML knows.
+    """
+    if isinstance(node, ScalarBoolean):
+        return bool(node)
+    if isinstance(node, datetime):
+        return datetime.fromisoformat(node.isoformat())
+    for kind in (bool, int, float):  # a bool is an int, too
+        if isinstance(node, kind):
+            return node if type(node) is kind else kind(node)
+    if node is None or type(node) is date:
+        return node
+    raise ConfigError(f"expected text, a number, true, false or null, not a {type(node).__name__} of YAML", **where)
 
 
 def _line(document: Any, loc: Loc) -> int | None:
