@@ -69,20 +69,24 @@ def _pickled(program: dspy.Module) -> tuple[bytes | None, str]:
 def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> dspy.Module:
     """The program in a folder, checksums verified before anything is parsed.
 
+    The checksums come from where the files do, so an import path is not trusted either: a dspy.Module class or
+    instance is taken, any other function only where its module lies under `base_dir`.
+
     Args:
         folder: as packed or pulled.
         base_dir: where an imported program's module is found; the working folder by default.
         name: of the files.
 
     Raises:
-        UsageError: where a file is missing or is not what was packed.
+        UsageError: where a file is missing or is not what was packed, or names code that a pulled program may not call.
     """
     from dspytrack.optimization.program import build_program
     from dspytrack.request import Program
 
     folder = Path(folder)
     verify(folder, name)
-    program = build_program(Program.model_validate(spec_of(folder, name)["program"]), base_dir or Path.cwd())
+    spec = Program.model_validate(spec_of(folder, name)["program"])
+    program = build_program(spec, base_dir or Path.cwd(), pulled=folder)
     program.load_state(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
     return program
 
