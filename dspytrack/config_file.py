@@ -18,12 +18,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
-from dspytrack.config_places import Loc, is_text, keys_at, may_be_null
+from dspytrack.config_places import is_text, keys_at, may_be_null
 from dspytrack.errors import ConfigError, did_you_mean
-from dspytrack.masking import is_secret, looks_secret
+from dspytrack.masking import is_secret
 from dspytrack.request import OptimizationRequest
+from dspytrack.settings_secrets import Loc, dotted, may_refer, what_to_write, written_secret
+from dspytrack.variables import VARIABLE, filled
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _NULL = ("", "~", "null")
 
 
@@ -119,39 +120,40 @@ def _check_index(node: Any, part: str, key: str) -> None:
 
 
 def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
-    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets."""
+    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets.
+
+    A secret's variable is left as it is written where an LM will fill it in.
+    """
     if isinstance(node, dict):
         return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
     if isinstance(node, list):
         return [_fill(v, (*loc, i), document, path, environ) for i, v in enumerate(node)]
-    where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": _dotted(loc)}
+    where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": dotted(loc)}
+    if written_secret(node, loc) is not None:
+        raise ConfigError(what_to_write(loc), **where)
     if not isinstance(node, str):
         return _plain(node, where)
-    no_secret = ConfigError(
-        "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
-    )
-    name = str(loc[-1]) if loc else ""
-    if looks_secret(name, node):
-        raise no_secret
+    refers = may_refer(loc)
 
-    def lookup(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        if is_secret(name):
+    def value_of(name: str, default: str | None) -> str:
+        if is_secret(name) and not refers:
             raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
         if value is None:
             raise ConfigError(f"the environment variable {name} is not set; `${{{name}:-default}}` gives one", **where)
         return value
 
-    filled = _VARIABLE.sub(lookup, node)
-    if looks_secret(name, filled):
-        raise no_secret
-    if not _VARIABLE.fullmatch(node) or (is_text(loc) and not (may_be_null(loc) and filled.strip() in _NULL)):
-        return str(filled)
+    text = filled(node, value_of)
+    if refers:
+        return str(node)
+    if written_secret(text, loc) is not None:
+        raise ConfigError(what_to_write(loc), **where)
+    if not VARIABLE.fullmatch(node) or (is_text(loc) and not (may_be_null(loc) and text.strip() in _NULL)):
+        return str(text)
     try:
-        return YAML(typ="safe").load(filled)
+        return YAML(typ="safe").load(text)
     except YAMLError as error:
-        raise ConfigError(f"`{node}` is not a YAML value: {filled}", **where) from error
+        raise ConfigError(f"`{node}` is not a YAML value: {text}", **where) from error
 
 
 def _plain(node: Any, where: dict[str, Any]) -> Any:
@@ -189,10 +191,6 @@ def _line(document: Any, loc: Loc) -> int | None:
     return line
 
 
-def _dotted(loc: Loc) -> str:
-    return ".".join(str(part) for part in loc)
-
-
 def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
     """The first fault as a sentence with its place and the nearest right word."""
     faults = error.errors()
@@ -216,7 +214,7 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
         text = fault["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(given, dict | list) else f" (found {given!r})"
         message = text[:1].lower() + text[1:] + shown
-    return ConfigError(message, file=path, line=line, key=_dotted(loc) or None)
+    return ConfigError(message, file=path, line=line, key=dotted(loc) or None)
 
 
 @contextmanager

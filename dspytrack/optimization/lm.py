@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
-from dspytrack.optimization.credentials import credentials
+from dspytrack.optimization.credentials import credentials, with_secrets
 from dspytrack.optimization.metered.budget import Meter
 from dspytrack.optimization.metered.calls import Call, count_failure, is_fatal
 from dspytrack.optimization.metered.responses import InFlight, landing, under_way
@@ -163,7 +163,7 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     """
     if "cache" in spec.options or "num_retries" in spec.options:
         raise ConfigError("`cache` is the run's own; `num_retries` stands beside `options`", key=f"{key}.options")
-    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": 0, **spec.options}
+    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": 0, **with_secrets(spec.options, key)}
     model = spec.model
     if model == "local":
         from dspytrack.optimization.local_lm import start
