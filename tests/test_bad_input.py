@@ -12,8 +12,12 @@ import pytest
 
 from dspytrack.config_file import load_request
 from dspytrack.errors import UsageError
+from dspytrack.optimization.optimizers import OPTIMIZERS
 from dspytrack.optimization.plan import make_plan
+from dspytrack.pipeline import OptimizationPipeline
+from tests.lm_server import lm_server
 from tests.mood import ROWS, edited, fault, write
+from tests.runs import request, rows
 
 
 @pytest.fixture
@@ -213,6 +217,61 @@ def test_optimizer_values_that_would_fail_in_the_middle(folder: Path) -> None:
         ["optimizer={name: gepa, params: {auto: light, max_metric_calls: 10}}"],
     ):
         assert (fault(folder, *settings).key or "").startswith("optimizer.params")
+
+
+@pytest.mark.parametrize(
+    ("name", "param", "value", "least"),
+    [
+        ("labeled_few_shot", "k", -1, 1),
+        ("bootstrap_few_shot", "max_labeled_demos", -2, 0),
+        ("bootstrap_few_shot", "max_bootstrapped_demos", -1, 0),
+        ("bootstrap_random_search", "num_candidate_programs", -5, 0),
+        ("bootstrap_random_search", "max_bootstrapped_demos", 0, 1),
+        ("copro", "depth", 0, 1),
+        ("copro", "init_temperature", -0.5, 0),
+        ("miprov2", "num_candidates", 0, 1),
+        ("miprov2", "num_trials", 0, 1),
+        ("miprov2", "minibatch_full_eval_steps", 0, 1),
+        ("gepa", "max_metric_calls", 0, 1),
+        ("gepa", "max_metric_calls", -5, 1),
+        ("gepa", "max_full_evals", 0, 1),
+        ("simba", "bsize", 0, 1),
+        ("simba", "num_candidates", 0, 1),
+        ("simba", "temperature_for_sampling", 0.0, 0.01),
+        ("simba", "temperature_for_candidates", ".nan", 0.01),
+    ],
+)
+def test_a_value_below_what_an_optimizer_takes(folder: Path, name: str, param: str, value: float, least: float) -> None:
+    edited(folder, "name: labeled_few_shot\n  params: {k: 2}", f"name: {name}\n  params: {{{param}: {value}}}")
+    error = fault(folder)
+    assert (error.line, error.key) == (12, f"optimizer.params.{param}")
+    shown = "nan" if value == ".nan" else f"{value:g}"
+    assert error.message == f"{param} is {shown}; at least {least:g} expected"
+
+
+def test_miprov2_is_refused_what_it_cannot_part_or_draw_from(folder: Path) -> None:
+    (folder / "test.jsonl").write_text(json.dumps({"text": "new", "label": "up"}) + "\n")
+    (folder / "train.jsonl").write_text(json.dumps({"text": "old", "label": "up"}) + "\n")
+    edited(folder, "path: data.jsonl", "train: train.jsonl\n  test: test.jsonl")
+    assert "2 train examples" in str(fault(folder, "optimizer={name: miprov2}"))
+    write(folder)
+    assert "max_labeled_demos 0" in str(fault(folder, "optimizer={name: miprov2, params: {max_bootstrapped_demos: 0}}"))
+    none = "{max_bootstrapped_demos: 0, max_labeled_demos: 0}"
+    make_plan(load_request(folder / "config.yaml", [f"optimizer={{name: miprov2, params: {none}}}"]))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_least_value_of_each_number_is_taken_by_the_real_optimizer(folder: Path, name: str) -> None:
+    least = dict(OPTIMIZERS[name].minimums)
+    if name == "gepa":
+        del least["max_full_evals"]  # one budget is given
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=folder / "runs")
+        spec = {"name": name, "params": least}
+        asked = request(server.api_base, folder, optimizer=spec, evaluation={"num_threads": 2})
+        result = pipeline.run(asked, training_data=rows(24))
+    assert (result.status, result.error) == ("completed", None)
 
 
 def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
