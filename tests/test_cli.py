@@ -157,8 +157,43 @@ def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, 
     assert command("optimize", "nothing.yaml")[0] == 2
     assert command("optimise", "config.yaml")[0] == 2
     assert not (folder / ".dspytrack").exists()
-    with pytest.raises(Exception, match="no such file"):
-        command("--debug", "optimize", "nothing.yaml")
+    code, out, err = command("--debug", "optimize", "nothing.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last)")
+    assert err.splitlines()[-1].startswith("error: nothing.yaml: no such file")
+
+
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_a_traceback_shows_no_secret_and_changes_no_exit_code(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, debug: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-that-nobody-may-read")
+    (folder / "telling.py").write_text(
+        "import os\n\n\ndef score(example, prediction):\n    raise ValueError('with ' + os.environ['OPENAI_API_KEY'])\n"
+    )
+    code, out, err = command(*debug, "optimize", "config.yaml", "--set", "metric={import: 'telling:score'}")
+    assert (code, out) == (2, "")
+    assert "ValueError: with ***" in err
+    assert "nobody-may-read" not in err
+    assert ("Traceback" in err) is bool(debug)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--probe", "2"), "error: --probe is for --dry-run; without it the whole run would start\n"),
+        (("--dry-run", "--resume"), "error: --resume goes on with a run, --dry-run starts none; give one of them\n"),
+        (("--allow-changes",), "error: --allow-changes is for --resume\n"),
+        (("--dry-run", "--allow-changes"), "error: --allow-changes is for --resume\n"),
+    ],
+)
+def test_an_option_without_the_one_it_goes_with_starts_no_run(
+    folder: Path, server: LMServer, command: Command, options: tuple[str, ...], says: str
+) -> None:
+    before = server.billed
+    assert command("optimize", "config.yaml", *options) == (2, "", says)
+    assert server.billed == before
+    assert not (folder / ".dspytrack").exists()
 
 
 def test_a_dry_run_calls_nothing_and_leaves_nothing(folder: Path, server: LMServer, command: Command) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dspytrack.errors import UsageError
+
 if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
 
@@ -49,6 +51,7 @@ def optimize(
     """Optimize a DSPy program: a tracked, honestly tested run."""
     from dspytrack.config_file import load_request, located
 
+    _check_options(dry_run, probe, resume, allow_changes)
     with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
         request = load_request(config, settings or ())
         with located(config):
@@ -59,6 +62,20 @@ def optimize(
     code = show(as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes: bool) -> None:
+    """See that no option is given which another one would have to go with: it would be passed over, and money spent.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    if probe and not dry_run:
+        raise UsageError("--probe is for --dry-run; without it the whole run would start")
+    if resume is not None and dry_run:
+        raise UsageError("--resume goes on with a run, --dry-run starts none; give one of them")
+    if allow_changes and resume is None:
+        raise UsageError("--allow-changes is for --resume")
 
 
 def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
