@@ -15,6 +15,7 @@ from dspytrack.errors import UsageError
 from dspytrack.optimization.optimizers import OPTIMIZERS
 from dspytrack.optimization.plan import make_plan
 from dspytrack.pipeline import OptimizationPipeline
+from dspytrack.tracking import MLflowConfig
 from tests.lm_server import lm_server
 from tests.mood import ROWS, edited, fault, write
 from tests.runs import request, rows
@@ -275,13 +276,75 @@ def test_the_least_value_of_each_number_is_taken_by_the_real_optimizer(folder: P
 
 
 def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dspytrack.tracking import MLflowConfig
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "locallhost:5000")
     with pytest.raises(UsageError, match=r"MLFLOW_TRACKING_URI.*http://localhost:5000"):
         MLflowConfig.load()
     with pytest.raises(UsageError, match="no such file"):
         MLflowConfig.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://", "it names no server"),
+        ("http://:5000", "it names no server"),
+        ("http://localhost:99999", "Port out of range 0-65535"),
+        ("http://localhost:port", "Port could not be cast"),
+        ("http://bad host/", "it holds a space"),
+        ("https:/foo", "it names no server"),
+        ("http:localhost", "it names no server"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("sqlite:/x.db", None),
+        ("sqlite://x.db", "three slashes"),
+        ("sqlite://", "three slashes"),
+        ("sqlite:x.db", None),
+        ("postgresql:/host/db", None),
+        ("postgresql://", "it names no server"),
+        ("postgresql://me:secret-word@host:99999/db", "Port out of range"),
+        ("mysql+pymysql://host:port/db", "its port is no number"),
+        ("ftp://host", None),
+        ("mlruns", None),
+    ],
+)
+def test_an_address_that_only_looks_like_one(monkeypatch: pytest.MonkeyPatch, address: str, why: str | None) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        with monkeypatch.context() as patch, pytest.raises(UsageError) as caught:
+            patch.setenv(name, address)
+            MLflowConfig.load()
+        said = str(caught.value)
+        assert said.startswith(f"{name}: expected an address such as http://localhost:5000 or sqlite:///mlflow.db, not")
+        assert why is None or f"({why}" in said or why in said.partition("(")[2]
+        assert "secret-word" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:5000",
+        "https://me:word@host/mlflow",
+        "http://[::1]:5000",
+        "sqlite:///x.db",
+        "sqlite:////x.db",
+        "sqlite:///:memory:",
+        "postgresql+psycopg2://me:p%40ss@host:5432/db",
+        "postgresql:///db",
+        "postgresql://?host=/var/run",
+        "mysql+pymysql://host/db?charset=utf8",
+        "databricks",
+        "databricks://profile",
+        "databricks-uc",
+    ],
+)
+def test_an_address_that_is_one(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert MLflowConfig.load().tracking_uri.endswith(address.partition(":")[2])
+
+
+def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.env").write_bytes(b"MLFLOW_EXPERIMENT_NAME=caf\xe9\n")
+    for path in (tmp_path / "latin.env", Path("/proc/self/mem")):
+        with pytest.raises(UsageError, match=rf"^{path}: cannot be read: .*expected lines such as"):
+            MLflowConfig.load(path)
 
 
 def test_every_message_is_one_sentence_on_one_line(folder: Path) -> None:

@@ -102,6 +102,44 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
     assert (code, "not empty" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("runs", "search"), ("runs", "best"), ("runs", "show", "x"), ("model", "pull", "best", "-o", "model")]
+)
+@pytest.mark.parametrize("address", ["sqlite:///mlflow.db", "sqlite:////nonexistent/of/ours/x.db"])
+def test_what_reads_a_store_that_is_not_there_says_so_and_makes_none(
+    folder: Path, command: Command, arguments: tuple[str, ...], address: str
+) -> None:
+    (folder / ".env.mlflow").write_text(f"MLFLOW_TRACKING_URI={address}\n")
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (6, "", 1)
+    assert ": no such file; the first `dspytrack optimize` with this address makes it" in err
+    assert not (folder / "mlflow.db").exists() and not Path("/nonexistent").exists()
+
+
+@pytest.mark.parametrize("dry_run", [("--dry-run",), ()])
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("MLFLOW_TRACKING_URI=foo", "MLFLOW_TRACKING_URI: expected an address"),
+        ("MLFLOW_TRACKING_URI=sqlite:////nonexistent/x.db", "there is no folder /nonexistent"),
+        ("MLFLOW_TRACKING_URI=sqlite:////dev", "/dev cannot be written"),
+        (None, "nosuch.env: no such file"),
+    ],
+)
+def test_a_bad_tracking_address_is_told_before_anything_is_spent(
+    folder: Path, server: LMServer, command: Command, dry_run: tuple[str, ...], setting: str | None, says: str
+) -> None:
+    before = server.billed
+    if setting is not None:
+        (folder / "nosuch.env").write_text(setting + "\n")
+    code, out, err = command("optimize", "config.yaml", *dry_run, "--env-file", "nosuch.env")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert server.billed == before
+    assert not (folder / ".dspytrack").exists()
+    assert command("optimize", "config.yaml", "--dry-run", "--no-tracking", "--env-file", "nosuch.env")[0] == 0
+
+
 @pytest.mark.integration
 def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, command: Command) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split("## In CI")[1]
@@ -140,6 +178,7 @@ def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, comm
 
 
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     assert json.loads(command("runs", "search", "--json")[1]) == []
     assert json.loads(command("runs", "search", "--local", "--json")[1]) == []
     code, out, err = command("runs", "best")
@@ -254,6 +293,7 @@ def test_code_of_the_user_that_ends_the_process_is_no_success(
 
 @pytest.mark.parametrize("arguments", [("runs", "sync"), ("runs", "search"), ("runs", "search", "--local")])
 def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: tuple[str, ...]) -> None:
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     code = (
         "import sys\nfrom dspytrack.cli.main import app\nfrom typer.testing import CliRunner\n"
         "assert CliRunner().invoke(app, sys.argv[1:]).exit_code == 0\nprint('dspy' in sys.modules)\n"

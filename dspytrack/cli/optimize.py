@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dspytrack.cli.options import tracked_in
 from dspytrack.errors import UsageError
 
 if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
+    from dspytrack.tracking.config import MLflowConfig
 
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
 
@@ -55,10 +57,8 @@ def optimize(
     with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
         request = load_request(config, settings or ())
         with located(config):
-            if dry_run:
-                show = _planned(request, probe)
-            else:
-                show = _ended(request, no_tracking, env_file, resume, allow_changes)
+            mlflow_config = None if no_tracking else tracked_in(env_file)
+            show = _planned(request, probe) if dry_run else _ended(request, mlflow_config, resume, allow_changes)
     code = show(as_json)
     if code:
         raise typer.Exit(code)
@@ -96,17 +96,15 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
 
 
 def _ended(
-    request: OptimizationRequest, no_tracking: bool, env_file: Path | None, resume: str | None, allow_changes: bool
+    request: OptimizationRequest, mlflow_config: MLflowConfig | None, resume: str | None, allow_changes: bool
 ) -> Callable[[bool], int]:
     """Run to the end; what shows the result, and its exit code."""
     from dspytrack.cli.progress import watching
     from dspytrack.cli.show_result import print_result
     from dspytrack.pipeline import OptimizationPipeline
-    from dspytrack.tracking.config import MLflowConfig
 
-    mlflow_config = None if no_tracking else MLflowConfig.load(env_file)
     with watching(sys.stderr) as progress:
-        pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
+        pipeline = OptimizationPipeline(mlflow_config, mlflow_config is not None, progress=progress)
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
     def show(as_json: bool) -> int:
