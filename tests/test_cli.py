@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dspy
 import mlflow
 import pytest
 import typer
 
 from dspytrack.cli.main import app, main
 from dspytrack.result import METRIC_NAMES
+from dspytrack.tracking.model import pack
 from tests.faults import write_config
 from tests.lm_server import LMServer, lm_server
 
@@ -114,6 +116,16 @@ def test_what_reads_a_store_that_is_not_there_says_so_and_makes_none(
     assert (code, out, err.count("\n")) == (6, "", 1)
     assert ": no such file; the first `dspytrack optimize` with this address makes it" in err
     assert not (folder / "mlflow.db").exists() and not Path("/nonexistent").exists()
+
+
+def test_rows_that_are_no_text_are_a_mistake_like_any_other(folder: Path, command: Command) -> None:
+    lm = {"model": "openai/gpt-4o-mini"}
+    spec = {"program": {"signature": "text -> label"}, "lm": lm, "inputs": ["text"]}
+    pack(dspy.Predict("text -> label"), folder / "model", "optimized_model", {}, spec)
+    (folder / "rows.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
+    code, out, err = command("model", "predict", "model", "--input", "rows.jsonl")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: the rows are not UTF-8")
 
 
 @pytest.mark.parametrize("dry_run", [("--dry-run",), ()])

@@ -143,7 +143,7 @@ def predict(
         base_dir: where an imported program's module is found; the working folder by default.
 
     Raises:
-        UsageError: where the folder does not verify or the LM cannot be built.
+        UsageError: where the folder does not verify, the LM cannot be built, or the rows are no text in UTF-8.
     """
     import dspy
 
@@ -156,8 +156,15 @@ def predict(
         raise UsageError(f"{folder}: it was saved without an LM; load it from Python and set one")
     lm_spec = LM.model_validate(spec["lm"])
     with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
-        for row in rows:
+        for row in _read(rows):
             yield _answer(program, row, spec["inputs"])
+
+
+def _read(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[Mapping[str, Any] | str]:
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the rows are not UTF-8: {error}") from error
 
 
 def _answer(program: dspy.Module, row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, Any]:
