@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from dspytrack import web_address
 from dspytrack.settings_secrets import dotted, what_to_write, written_secret
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -111,12 +112,20 @@ class LM(Part):
     path: str | None = None
     api_base: str | None = None
     api_key_env: str | None = None
-    temperature: float | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     timeout: Positive = 120.0
     num_retries: Annotated[int, Field(ge=0)] = 3
     price: Price | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("api_base")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        why = web_address.fault_of(value) if value is not None else None
+        if why is not None:
+            raise ValueError(f"expected an address such as http://localhost:8000/v1; {why}")
+        return value
 
 
 class Metric(Part):

@@ -49,6 +49,12 @@ def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch
     make_plan(load_request(folder / "config.yaml"))
 
 
+LM = "{model: openai/gpt-4o-mini}"
+INSTRUCTIONS = "  instructions: Name the mood."
+AGENT = "  instructions: Name the mood.\n  module: react\n"
+TOOLED = AGENT + "  tools: ['own:raises']\n  params: "
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "says"),
     [
@@ -101,6 +107,33 @@ def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch
             9,
             "lm.model",
             "ANTHROPIC_API_KEY",
+        ),
+        (LM, "{model: openai/x, api_base: not an address}", 9, "lm.api_base", "http://localhost:8000/v1; it does not"),
+        (LM, "{model: openai/x, api_base: 'http://'}", 9, "lm.api_base", "it names no server"),
+        (LM, "{model: openai/x, api_base: 'http://localhost:99999'}", 9, "lm.api_base", "Port out of range"),
+        (LM, "{model: openai/x, temperature: -4}", 9, "lm.temperature", "greater than or equal to 0"),
+        (LM, "{model: openai/x, options: {temperature: -4}}", 9, "lm.options.temperature", "0 or more, not -4"),
+        (LM, "{model: openai/x, options: {modle: 1}}", 9, "lm.options.modle", "Did you mean `model`"),
+        (LM, "{model: openai/x, options: {top_pp: 1}}", 9, "lm.options.top_pp", "Did you mean `top_p`"),
+        (LM, "{model: openai/x, options: {price: 1}}", 9, "lm.options.price", "stands beside `options`"),
+        (LM, "{model: openai/x, options: {cache: true}}", 9, "lm.options.cache", "the run's own"),
+        (LM, "{model: local, path: data.jsonl}", 9, "lm.path", "data.jsonl is no GGUF file"),
+        (INSTRUCTIONS, "  params: {temprature: 1}", 4, "program.params.temprature", "Did you mean `temperature`"),
+        (INSTRUCTIONS, "  params: {temperature: hot}", 4, "program.params.temperature", "expected a number, 0 or more"),
+        (INSTRUCTIONS, AGENT + "  tools: ['own:number']", 6, "program.tools.0", "is a int; expected a function"),
+        (
+            INSTRUCTIONS,
+            AGENT + "  tools: ['own:raises']\n  params: {max_itr: 1}",
+            7,
+            "program.params.max_itr",
+            "max_iters",
+        ),
+        (
+            INSTRUCTIONS,
+            AGENT + "  tools: ['own:raises']\n  params: {max_iters: x}",
+            7,
+            "program.params.max_iters",
+            "int",
         ),
         ("name: labeled_few_shot", "name: labelled_few_shot", 11, "optimizer.name", "`labeled_few_shot`"),
         ("{k: 2}", "{kk: 2}", 12, "optimizer.params.kk", "is no parameter"),
@@ -338,6 +371,13 @@ def test_an_address_that_only_looks_like_one(monkeypatch: pytest.MonkeyPatch, ad
 def test_an_address_that_is_one(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert MLflowConfig.load().tracking_uri.endswith(address.partition(":")[2])
+
+
+def test_settings_that_a_provider_may_have_of_its_own_pass(folder: Path) -> None:
+    own = (
+        "{top_k: 4, top_a: 0.2, min_p: 0.1, num_ctx: 4096, foo: 1, extra_body: {modle: 1}, seed: 3, temperature: null}"
+    )
+    make_plan(load_request(folder / "config.yaml", [f"lm.options={own}", "program.params={n: 1, foo: 2}"]))
 
 
 def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ def test_a_variable_stays_the_text_it_is_where_text_belongs(tmp_path: Path, valu
         "target": {"id": "x${VERSION}"},
         "tracking": {"tags": {"version": "${VERSION}"}},
         "metric": {"name": "llm_judge", "rubric": "good", "lm": {"model": "${VERSION:-}x"}},
-        "lm": {"model": "openai/x", "api_base": "${VERSION}"},
+        "lm": {"model": "openai/x", "path": "${VERSION}"},
     }
     request = load_request(written(document, tmp_path / "c.yaml"), environ={"VERSION": value})
     assert request.tracking.tags == {"version": value}
-    assert request.lm.api_base == (value if value not in ("~", "") else None)
+    assert request.lm.path == (value if value not in ("~", "") else None)
 
 
 def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import ConfigError
 from dspytrack.optimization.imports import import_object
+from dspytrack.optimization.lm_options import check_options
+from dspytrack.optimization.parameters import check_parameters, parameters_of
 from dspytrack.optimization.pulled import Pulled
 from dspytrack.request import Program
 
@@ -30,7 +34,7 @@ def build_program(spec: Program, base_dir: Path, pulled: Path | None = None) -> 
 
     Raises:
         ConfigError: with the key, where the signature does not parse or names a field as DSPy names an argument of its
-            own, the import gives no module, or a pulled spec names what it may not.
+            own, the import gives no module, a parameter is none, or a pulled spec names what it may not.
     """
     imported = spec.import_ is not None
     guard = None if pulled is None else Pulled(pulled, base_dir)
@@ -88,10 +92,37 @@ def _from_signature(spec: Program, base_dir: Path, guard: Pulled | None) -> dspy
     except (ValueError, SyntaxError, TypeError, NameError) as error:
         raise ConfigError(f"no signature, such as `text -> label: str`: {error}", key="program.signature") from error
     if spec.module == "react":
-        tools = [_found(tool, base_dir, "program.tools", guard) for tool in spec.tools]
-        return dspy.ReAct(signature, tools=tools, **spec.params)
+        return _agent(spec, signature, base_dir, guard)
+    check_options(spec.params, "program.params", beside=False)
     module = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}[spec.module]
-    return module(signature, **spec.params)
+    with _refused("program.params"):
+        return module(signature, **spec.params)
+
+
+def _agent(spec: Program, signature: Any, base_dir: Path, guard: Pulled | None) -> dspy.Module:
+    """A dspy.ReAct, its tools imported and its parameters checked against its own."""
+    import dspy
+
+    tools = []
+    for index, path in enumerate(spec.tools):
+        key = f"program.tools.{index}"
+        tool = _found(path, base_dir, key, guard)
+        if not callable(tool):
+            raise ConfigError(f"`{path}` is a {type(tool).__name__}; expected a function", key=key)
+        tools.append(tool)
+    supplied = {"signature", "tools"}
+    check_parameters(spec.params, parameters_of(dspy.ReAct.__init__, supplied), supplied, "program.params", "react")
+    with _refused("program.tools"):
+        return dspy.ReAct(signature, tools=tools, **spec.params)
+
+
+@contextmanager
+def _refused(key: str) -> Iterator[None]:
+    """What a module of DSPy's refuses, as a mistake at a key."""
+    try:
+        yield
+    except (ValueError, TypeError, AssertionError) as error:
+        raise ConfigError(" ".join(str(error).split()), key=key) from error
 
 
 def output_fields(program: dspy.Module) -> set[str]:

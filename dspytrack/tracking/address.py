@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from dspytrack import web_address
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.masking import masked
 
 _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 _CLOUD = re.compile(r"databricks(-uc)?$|(databricks|databricks-uc|uc):\S+")
-_SPACES = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def check_address(uri: str, name: str) -> None:
@@ -74,22 +73,13 @@ def check_writable(uri: str, name: str) -> None:
 
 def _fault(uri: str) -> str | None:
     """What is wrong with an address, in words where that is not plain to see; None where it is one."""
-    if _SPACES.search(uri):
-        return "it holds a space"
     if uri.startswith(("http:", "https:")):
-        return _fault_of_server(uri)
+        return web_address.fault_of(uri)
+    if re.search(r"\s", uri):
+        return "it holds a space"
     if _DATABASES.match(uri):
         return _fault_of_database(uri)
     return None if _CLOUD.match(uri) else ""
-
-
-def _fault_of_server(uri: str) -> str | None:
-    try:
-        parts = urlsplit(uri)
-        port = parts.port
-    except ValueError as error:
-        return str(error)
-    return None if parts.hostname and port != 0 else "it names no server"
 
 
 def _fault_of_database(uri: str) -> str | None:
