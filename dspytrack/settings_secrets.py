@@ -48,12 +48,10 @@ _BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{6,}={0,2})(?![\w=])")
 
 
 def is_secret_place(loc: Loc) -> bool:
-    """Whether what stands at a place is a secret by the place's name; headers and queries are taken more strictly."""
+    """Whether what stands at a place is a secret by a name on the way to it; in headers more names count."""
     names = [part for part in loc if isinstance(part, str)]
-    if not names:
-        return False
-    is_strict = any(_words(name)[-1:] and _words(name)[-1] in _CONTAINERS for name in names[:-1])
-    return _names_secret(names[-1], strict=is_strict)
+    is_strict = any(_CONTAINERS & set(_words(name)[-1:]) for name in names[:-1])
+    return any(_names_secret(name, strict=is_strict) for name in names)
 
 
 def may_refer(loc: Loc) -> bool:

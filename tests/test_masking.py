@@ -139,6 +139,7 @@ def test_a_header_is_a_secret_by_its_name_others_are_not(container: str, tmp_pat
         ({"program": {"import": "own:It", "params": {"api_key": "abc"}}}, "program.params.api_key"),
         ({"program": {"import": "own:It", "params": {"keys": [{"pwd": "abc"}]}}}, "program.params.keys.0.pwd"),
         ({"program": {"import": "own:It", "params": {"api_key": "${VAR}"}}}, "program.params.api_key"),
+        ({"program": {"import": "own:It", "params": {"secrets": {"first": "abc"}}}}, "program.params.secrets.first"),
         ({"metric": {"import": "own:it", "params": {"api_key": 1234567890123}}}, "metric.params.api_key"),
         ({"tracking": {"tags": {"note": SECRETS[0]}}}, "tracking.tags.note"),
         ({"lm": {"model": "openai/x", "api_base": "https://me@host/v1"}}, "lm.api_base"),

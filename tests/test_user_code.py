@@ -278,3 +278,16 @@ def test_a_module_of_the_caller_s_makes_way_and_an_installed_one_is_an_error(
     with pytest.raises(ConfigError, match=r"`json` is .*json here, not .*own/json.py; give that another name"):
         import_object("json:load", own, "program.import")
     assert json.dumps([1]) == "[1]"
+
+
+def test_a_folder_of_scripts_is_no_package_where_another_one_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "src").mkdir()
+    package = a_program(tmp_path / "src" / "program", "package")
+    (package / "__init__.py").write_text("import dspy\n\n\ndef make():\n    return dspy.Predict('text -> label')\n")
+    (tmp_path / "own" / "program").mkdir(parents=True)
+    (tmp_path / "own" / "program" / "script.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    made = [import_object("program:make", tmp_path / "own", "program.import") for _ in range(2)]
+    assert made[0] is made[1]

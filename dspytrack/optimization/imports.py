@@ -50,7 +50,7 @@ def import_object(path: str, base_dir: Path, key: str, check: Callable[[str], No
     except (Exception, SystemExit) as error:
         raise ConfigError(f"`{module_name}` does not import: {type(error).__name__}: {error}", key=key) from error
     top = module_name.partition(".")[0]
-    if top in own and not _is_at(sys.modules[top], own[top]):
+    if top in own and not _is_given(sys.modules[top], own[top]):
         found = ", ".join(str(place) for place in places_of(sys.modules[top])) or "a part of Python"
         raise ConfigError(f"`{top}` is {found} here, not {own[top]}; give that another name", key=key)
     try:
@@ -81,8 +81,11 @@ def places_of(module: ModuleType) -> list[Path]:
     return [path.parent if path.stem == "__init__" else path]
 
 
-def _is_at(module: ModuleType, place: Path) -> bool:
-    return places_of(module)[:1] == [place]
+def _is_given(module: ModuleType, place: Path) -> bool:
+    """Whether a module is the one at a place; a folder without `__init__.py` gives way to a package of its name."""
+    has_file = getattr(module, "__file__", None) is not None
+    gives_way = place.is_dir() and not (place / "__init__.py").is_file()
+    return (has_file and gives_way) or places_of(module)[:1] == [place]
 
 
 def _written_in(folder: Path) -> dict[str, Path]:
@@ -113,7 +116,7 @@ def _forget(own: dict[str, Path], left: set[Path]) -> None:
     """Forget imported modules that are not what a folder gives by those names, and all of the folders that are left."""
     gone = set()
     for name, module in list(sys.modules.items()):
-        if "." in name or name in _STAYING or (name in own and _is_at(module, own[name])):
+        if "." in name or name in _STAYING or (name in own and _is_given(module, own[name])):
             continue
         places = places_of(module)
         if name not in own and not any(place.parent in left for place in places):
