@@ -140,7 +140,8 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
             raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
         if value is None:
-            raise ConfigError(f"the environment variable {name} is not set; `${{{name}:-default}}` gives one", **where)
+            otherwise = "" if refers else f"; `${{{name}:-default}}` gives one"
+            raise ConfigError(f"the environment variable {name} is not set{otherwise}", **where)
         return value
 
     text = filled(node, value_of)

@@ -82,7 +82,7 @@ def written_secret(data: Any, loc: Loc = ()) -> Loc | None:
 
 def what_to_write(loc: Loc) -> str:
     """What to write where a secret was written out, as a sentence."""
-    if may_refer(loc):
+    if may_refer(loc) and loc[-1] != "api_key":
         return "secrets are taken from the environment only; write `${NAME_OF_THE_VARIABLE}`, which the run never shows"
     return "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`"
 

@@ -193,6 +193,8 @@ def test_a_header_from_the_environment_reaches_the_lm_and_nothing_else(
         assert next(predict(kept / "models", [row])) == {"label": "negative"}
         assert server.headers[0]["ocp-apim-subscription-key"] == KEY
         monkeypatch.delenv("GATEWAY")
+        with pytest.raises(ConfigError, match=r"Ocp-Apim-Subscription-Key: .* GATEWAY is not set$"):
+            load_request(folder / "config.yaml")
         with pytest.raises(ConfigError, match=r"lm.options.extra_headers.*: .* GATEWAY is not set"):
             next(predict(kept / "models", [row]))
     assert "${GATEWAY}" in (kept / "models" / "program.json").read_text()

@@ -47,8 +47,11 @@ def check_there(uri: str) -> None:
         UnreachableError: where the file of an embedded store is missing.
     """
     file = sqlite_file(uri)
-    if file is not None and not file.is_file():
-        raise UnreachableError(f"{uri}: no such file; the first `dspytrack optimize` with this address makes it")
+    if file is None or file.is_file():
+        return
+    if not file.parent.is_dir():
+        raise UnreachableError(f"{uri}: there is no folder {file.parent}")
+    raise UnreachableError(f"{uri}: no such file; the first `dspytrack optimize` with this address makes it")
 
 
 def check_writable(uri: str, name: str) -> None:

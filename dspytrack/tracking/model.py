@@ -129,6 +129,7 @@ def how_to_load(folder: Path, run_id: str) -> str:
     if imported is not None:
         module = imported.partition(":")[0]
         lines += ["", f"Its code is yours: `{module}` has to be importable, from the working folder for example."]
+        lines += ["What is no `dspy.Module` but makes one is called only from there, or from `load`'s `base_dir`."]
     return "\n".join([*lines, ""])
 
 
