@@ -9,19 +9,22 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
-from dspytrack.config_places import Loc, is_text, keys_at, may_be_null
+from dspytrack.config_places import is_text, keys_at, may_be_null
 from dspytrack.errors import ConfigError, did_you_mean
-from dspytrack.masking import is_secret, looks_secret
+from dspytrack.masking import is_secret
 from dspytrack.request import OptimizationRequest
+from dspytrack.settings_secrets import Loc, dotted, may_refer, what_to_write, written_secret
+from dspytrack.variables import VARIABLE, filled
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _NULL = ("", "~", "null")
 
 
@@ -117,39 +120,59 @@ def _check_index(node: Any, part: str, key: str) -> None:
 
 
 def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
-    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets."""
+    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets.
+
+    A secret's variable is left as it is written where an LM will fill it in.
+    """
     if isinstance(node, dict):
         return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
     if isinstance(node, list):
         return [_fill(v, (*loc, i), document, path, environ) for i, v in enumerate(node)]
+    where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": dotted(loc)}
+    if written_secret(node, loc) is not None:
+        raise ConfigError(what_to_write(loc), **where)
     if not isinstance(node, str):
-        return node
-    where: dict[str, Any] = {"file": path, "line": _line(document, loc), "key": _dotted(loc)}
-    no_secret = ConfigError(
-        "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`", **where
-    )
-    name = str(loc[-1]) if loc else ""
-    if looks_secret(name, node):
-        raise no_secret
+        return _plain(node, where)
+    refers = may_refer(loc)
 
-    def lookup(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        if is_secret(name):
+    def value_of(name: str, default: str | None) -> str:
+        if is_secret(name) and not refers:
             raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
         if value is None:
-            raise ConfigError(f"the environment variable {name} is not set; `${{{name}:-default}}` gives one", **where)
+            otherwise = "" if refers else f"; `${{{name}:-default}}` gives one"
+            raise ConfigError(f"the environment variable {name} is not set{otherwise}", **where)
         return value
 
-    filled = _VARIABLE.sub(lookup, node)
-    if looks_secret(name, filled):
-        raise no_secret
-    if not _VARIABLE.fullmatch(node) or (is_text(loc) and not (may_be_null(loc) and filled.strip() in _NULL)):
-        return str(filled)
+    text = filled(node, value_of)
+    if refers:
+        return str(node)
+    if written_secret(text, loc) is not None:
+        raise ConfigError(what_to_write(loc), **where)
+    if not VARIABLE.fullmatch(node) or (is_text(loc) and not (may_be_null(loc) and text.strip() in _NULL)):
+        return str(text)
     try:
-        return YAML(typ="safe").load(filled)
+        return YAML(typ="safe").load(text)
     except YAMLError as error:
-        raise ConfigError(f"`{node}` is not a YAML value: {filled}", **where) from error
+        raise ConfigError(f"`{node}` is not a YAML value: {text}", **where) from error
+
+
+def _plain(node: Any, where: dict[str, Any]) -> Any:
+    """A value without what ruamel keeps of how it was written: its numbers are classes of its own, which no LM takes.
+
+    Raises:
+        ConfigError: for a value of a kind that only YAML knows.
+    """
+    if isinstance(node, ScalarBoolean):
+        return bool(node)
+    if isinstance(node, datetime):
+        return datetime.fromisoformat(node.isoformat())
+    for kind in (bool, int, float):  # a bool is an int, too
+        if isinstance(node, kind):
+            return node if type(node) is kind else kind(node)
+    if node is None or type(node) is date:
+        return node
+    raise ConfigError(f"expected text, a number, true, false or null, not a {type(node).__name__} of YAML", **where)
 
 
 def _line(document: Any, loc: Loc) -> int | None:
@@ -167,10 +190,6 @@ def _line(document: Any, loc: Loc) -> int | None:
             line = found[0] + 1
         node = node[part]
     return line
-
-
-def _dotted(loc: Loc) -> str:
-    return ".".join(str(part) for part in loc)
 
 
 def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
@@ -196,7 +215,7 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
         text = fault["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(given, dict | list) else f" (found {given!r})"
         message = text[:1].lower() + text[1:] + shown
-    return ConfigError(message, file=path, line=line, key=_dotted(loc) or None)
+    return ConfigError(message, file=path, line=line, key=dotted(loc) or None)
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from dspytrack.request import OptimizationRequest
-
-Loc = tuple[str | int, ...]
+from dspytrack.settings_secrets import Loc
 
 
 def keys_at(loc: Loc) -> list[str]:

@@ -1,6 +1,7 @@
 """What must never be printed, logged or sent: keys and passwords, masked wherever a text may carry one.
 
 Known are the environment's variables whose names say so, what `keep_secret` was told, and passwords inside addresses.
+What a setting may hold is `settings_secrets.py`'s.
 """
 
 from __future__ import annotations
@@ -10,21 +11,19 @@ import re
 from collections.abc import Iterable
 
 _WORDS = r"secret|passw(?:or)?d|passphrase|credential|authorization"
-_NAMES = re.compile(rf"(?i)((?:{_WORDS})s?|key|token)$")
-_KEYS = re.compile(rf"(?i){_WORDS}|api_?key$|(^|_)token$")  # a setting may be a `sort_key`
+_NAMES = re.compile(rf"(?i)((?:{_WORDS})s?|key|token|_pwd|cookie)$")  # PWD is the working folder
 _PORT = r"""\d{1,5}(?:[\s/?#"',;)\]}>\\\x00-\x1f\x7f-\x9f]|$)"""
 _IN_ADDRESS = re.compile(
     # A password may hold `/` and `@`; only after http(s) a number and `/` are a port and a path that may hold an `@`.
     rf"((?:(?<!http)(?<!https)|(?=://[^:/@\s]*:(?!{_PORT})))://[^:/@\s]*:)[^\s\x00-\x1f\x7f-\x9f]*@"
 )
-_VALUES = re.compile(r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[bp]-[\w-]{10,})|\bBearer \S{8,}")
-_SHORTEST = 6  # a shorter value would mask words that are no secrets
+SHORTEST = 6  # a shorter value would mask words that are no secrets
 _told: set[str] = set()
 
 
 def keep_secret(value: str) -> None:
     """Mask a value from now on, whatever its variable is called."""
-    if len(value) >= _SHORTEST:
+    if len(value) >= SHORTEST:
         _told.add(value)
 
 
@@ -46,12 +45,7 @@ def masked(text: str, more: Iterable[str] = ()) -> str:
         more: further secrets, such as those of an env file.
     """
     named = (value for name, value in os.environ.items() if is_secret(name))
-    found = {value for value in (*named, *_told, *more) if len(value) >= _SHORTEST}
+    found = {value for value in (*named, *_told, *more) if len(value) >= SHORTEST}
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, "***")
     return _IN_ADDRESS.sub(r"\1***@", text)
-
-
-def looks_secret(key: str, value: str) -> bool:
-    """Whether a setting holds a secret, by its name (such as `api_key`, `X-Auth-Token`) or by its form."""
-    return bool(_KEYS.search(key.replace("-", "_")) or _VALUES.search(value)) or has_password(value)

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from dspytrack.masking import looks_secret
+from dspytrack import web_address
+from dspytrack.settings_secrets import dotted, what_to_write, written_secret
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -22,7 +23,7 @@ ObjectiveMetric = Literal["success_rate", "quality_score", "avg_cost", "avg_late
 class Part(BaseModel):
     """A part of the request: unknown keys are errors, values do not change once checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
 
 class Target(Part):
@@ -102,29 +103,29 @@ class Price(Part):
 
 
 class LM(Part):
-    """A language model: any DSPy model string, or `local` for the embedded one. Keys come from the environment."""
+    """A language model: any DSPy model string, or `local` for the embedded one. Keys come from the environment.
+
+    In `options`, a secret (a header that is a key, for example) is written as `${VAR}` and stays so: no run shows it.
+    """
 
     model: Name
     path: str | None = None
     api_base: str | None = None
     api_key_env: str | None = None
-    temperature: float | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     timeout: Positive = 120.0
     num_retries: Annotated[int, Field(ge=0)] = 3
     price: Price | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _no_secret(self) -> LM:
-        held = [self.options]
-        while held:
-            for key, value in held.pop().items():
-                if isinstance(value, dict):
-                    held.append(value)
-                elif isinstance(value, str) and looks_secret(key, value):
-                    raise ValueError(f"`{key}` in options: secrets come from the environment only; see `api_key_env`")
-        return self
+    @field_validator("api_base")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        why = web_address.fault_of(value) if value is not None else None
+        if why is not None:
+            raise ValueError(f"expected an address such as http://localhost:8000/v1; {why}")
+        return value
 
 
 class Metric(Part):
@@ -252,6 +253,13 @@ class OptimizationRequest(Part):
         """A name, one optimizer, or a list of either."""
         many = value if isinstance(value, list) else [value]
         return [{"name": one} if isinstance(one, str) else one for one in many]
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> OptimizationRequest:
+        loc = written_secret(self.model_dump(by_alias=True))
+        if loc is not None:
+            raise ValueError(f"`{dotted(loc)}`: {what_to_write(loc)}")
+        return self
 
     @property
     def base_dir(self) -> Path:

@@ -37,6 +37,7 @@ class LMServer:
     api_base: str = ""
     billed: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     faults: list[int | str] = field(default_factory=list)
     delay: float = 0.0
     retry_after: str | None = None
@@ -145,6 +146,7 @@ def _handler(server: LMServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.billed += 1
                 server.requests.append(body)
+                server.headers.append({name.lower(): value for name, value in self.headers.items()})
             tokens = sum(len(str(m["content"]).split()) for m in body["messages"])
             out = len(content.split())
             usage = {"prompt_tokens": tokens, "completion_tokens": out, "total_tokens": tokens + out}

@@ -12,13 +12,19 @@ import pytest
 
 from dspytrack.config_file import load_request
 from dspytrack.errors import UsageError
+from dspytrack.optimization.optimizers import OPTIMIZERS
 from dspytrack.optimization.plan import make_plan
+from dspytrack.pipeline import OptimizationPipeline
+from dspytrack.tracking import MLflowConfig
+from tests.lm_server import lm_server
 from tests.mood import ROWS, SIGNATURE, edited, fault, write
+from tests.runs import request, rows
 
 
 def spoilt(line: str) -> str:
     """The good data with another seventh line."""
-    return "\n".join([*map(json.dumps, ROWS[:6]), line, *map(json.dumps, ROWS[7:])])
+    return "
+".join([*map(json.dumps, ROWS[:6]), line, *map(json.dumps, ROWS[7:])])
 
 
 @pytest.fixture
@@ -47,6 +53,12 @@ def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch
     assert "GEMINI_API_KEY or GOOGLE_API_KEY" in str(fault(folder))
     monkeypatch.setenv("GOOGLE_API_KEY", "a-key")
     make_plan(load_request(folder / "config.yaml"))
+
+
+LM = "{model: openai/gpt-4o-mini}"
+INSTRUCTIONS = "  instructions: Name the mood."
+AGENT = "  instructions: Name the mood.\n  module: react\n"
+TOOLED = AGENT + "  tools: ['own:raises']\n  params: "
 
 
 @pytest.mark.parametrize(
@@ -101,6 +113,33 @@ def test_any_of_the_keys_that_a_provider_takes_will_do(folder: Path, monkeypatch
             9,
             "lm.model",
             "ANTHROPIC_API_KEY",
+        ),
+        (LM, "{model: openai/x, api_base: not an address}", 9, "lm.api_base", "http://localhost:8000/v1; it does not"),
+        (LM, "{model: openai/x, api_base: 'http://'}", 9, "lm.api_base", "it names no server"),
+        (LM, "{model: openai/x, api_base: 'http://localhost:99999'}", 9, "lm.api_base", "Port out of range"),
+        (LM, "{model: openai/x, temperature: -4}", 9, "lm.temperature", "greater than or equal to 0"),
+        (LM, "{model: openai/x, options: {temperature: -4}}", 9, "lm.options.temperature", "0 or more, not -4"),
+        (LM, "{model: openai/x, options: {modle: 1}}", 9, "lm.options.modle", "Did you mean `model`"),
+        (LM, "{model: openai/x, options: {top_pp: 1}}", 9, "lm.options.top_pp", "Did you mean `top_p`"),
+        (LM, "{model: openai/x, options: {price: 1}}", 9, "lm.options.price", "stands beside `options`"),
+        (LM, "{model: openai/x, options: {cache: true}}", 9, "lm.options.cache", "the run's own"),
+        (LM, "{model: local, path: data.jsonl}", 9, "lm.path", "data.jsonl is no GGUF file"),
+        (INSTRUCTIONS, "  params: {temprature: 1}", 4, "program.params.temprature", "Did you mean `temperature`"),
+        (INSTRUCTIONS, "  params: {temperature: hot}", 4, "program.params.temperature", "expected a number, 0 or more"),
+        (INSTRUCTIONS, AGENT + "  tools: ['own:number']", 6, "program.tools.0", "is a int; expected a function"),
+        (
+            INSTRUCTIONS,
+            AGENT + "  tools: ['own:raises']\n  params: {max_itr: 1}",
+            7,
+            "program.params.max_itr",
+            "max_iters",
+        ),
+        (
+            INSTRUCTIONS,
+            AGENT + "  tools: ['own:raises']\n  params: {max_iters: x}",
+            7,
+            "program.params.max_iters",
+            "int",
         ),
         ("name: labeled_few_shot", "name: labelled_few_shot", 11, "optimizer.name", "`labeled_few_shot`"),
         ("{k: 2}", "{kk: 2}", 12, "optimizer.params.kk", "is no parameter"),
@@ -267,14 +306,138 @@ def test_optimizer_values_that_would_fail_in_the_middle(folder: Path) -> None:
         assert (fault(folder, *settings).key or "").startswith("optimizer.params")
 
 
-def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dspytrack.tracking import MLflowConfig
+@pytest.mark.parametrize(
+    ("name", "param", "value", "least"),
+    [
+        ("labeled_few_shot", "k", -1, 1),
+        ("bootstrap_few_shot", "max_labeled_demos", -2, 0),
+        ("bootstrap_few_shot", "max_bootstrapped_demos", -1, 0),
+        ("bootstrap_random_search", "num_candidate_programs", -5, 0),
+        ("bootstrap_random_search", "max_bootstrapped_demos", 0, 1),
+        ("copro", "depth", 0, 1),
+        ("copro", "init_temperature", -0.5, 0),
+        ("miprov2", "num_candidates", 0, 1),
+        ("miprov2", "num_trials", 0, 1),
+        ("miprov2", "minibatch_full_eval_steps", 0, 1),
+        ("gepa", "max_metric_calls", 0, 1),
+        ("gepa", "max_metric_calls", -5, 1),
+        ("gepa", "max_full_evals", 0, 1),
+        ("simba", "bsize", 0, 1),
+        ("simba", "num_candidates", 0, 1),
+        ("simba", "temperature_for_sampling", 0.0, 0.01),
+        ("simba", "temperature_for_candidates", ".nan", 0.01),
+    ],
+)
+def test_a_value_below_what_an_optimizer_takes(folder: Path, name: str, param: str, value: float, least: float) -> None:
+    edited(folder, "name: labeled_few_shot\n  params: {k: 2}", f"name: {name}\n  params: {{{param}: {value}}}")
+    error = fault(folder)
+    assert (error.line, error.key) == (12, f"optimizer.params.{param}")
+    shown = "nan" if value == ".nan" else f"{value:g}"
+    assert error.message == f"{param} is {shown}; at least {least:g} expected"
 
+
+def test_miprov2_is_refused_what_it_cannot_part_or_draw_from(folder: Path) -> None:
+    (folder / "test.jsonl").write_text(json.dumps({"text": "new", "label": "up"}) + "\n")
+    (folder / "train.jsonl").write_text(json.dumps({"text": "old", "label": "up"}) + "\n")
+    edited(folder, "path: data.jsonl", "train: train.jsonl\n  test: test.jsonl")
+    assert "2 train examples" in str(fault(folder, "optimizer={name: miprov2}"))
+    write(folder)
+    assert "max_labeled_demos 0" in str(fault(folder, "optimizer={name: miprov2, params: {max_bootstrapped_demos: 0}}"))
+    none = "{max_bootstrapped_demos: 0, max_labeled_demos: 0}"
+    make_plan(load_request(folder / "config.yaml", [f"optimizer={{name: miprov2, params: {none}}}"]))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_least_value_of_each_number_is_taken_by_the_real_optimizer(folder: Path, name: str) -> None:
+    least = dict(OPTIMIZERS[name].minimums)
+    if name == "gepa":
+        del least["max_full_evals"]  # one budget is given
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=folder / "runs")
+        spec = {"name": name, "params": least}
+        asked = request(server.api_base, folder, optimizer=spec, evaluation={"num_threads": 2})
+        result = pipeline.run(asked, training_data=rows(24))
+    assert (result.status, result.error) == ("completed", None)
+
+
+def test_a_tracking_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "locallhost:5000")
     with pytest.raises(UsageError, match=r"MLFLOW_TRACKING_URI.*http://localhost:5000"):
         MLflowConfig.load()
     with pytest.raises(UsageError, match="no such file"):
         MLflowConfig.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://", "it names no server"),
+        ("http://:5000", "it names no server"),
+        ("http://localhost:99999", "Port out of range 0-65535"),
+        ("http://localhost:port", "Port could not be cast"),
+        ("http://bad host/", "it holds a space"),
+        ("https:/foo", "it names no server"),
+        ("http:localhost", "it names no server"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("sqlite:/x.db", None),
+        ("sqlite://x.db", "three slashes"),
+        ("sqlite://", "three slashes"),
+        ("sqlite:x.db", None),
+        ("postgresql:/host/db", None),
+        ("postgresql://", "it names no server"),
+        ("postgresql://me:secret-word@host:99999/db", "Port out of range"),
+        ("mysql+pymysql://host:port/db", "its port is no number"),
+        ("ftp://host", None),
+        ("mlruns", None),
+    ],
+)
+def test_an_address_that_only_looks_like_one(monkeypatch: pytest.MonkeyPatch, address: str, why: str | None) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        with monkeypatch.context() as patch, pytest.raises(UsageError) as caught:
+            patch.setenv(name, address)
+            MLflowConfig.load()
+        said = str(caught.value)
+        assert said.startswith(f"{name}: expected an address such as http://localhost:5000 or sqlite:///mlflow.db, not")
+        assert why is None or f"({why}" in said or why in said.partition("(")[2]
+        assert "secret-word" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:5000",
+        "https://me:word@host/mlflow",
+        "http://[::1]:5000",
+        "sqlite:///x.db",
+        "sqlite:////x.db",
+        "sqlite:///:memory:",
+        "postgresql+psycopg2://me:p%40ss@host:5432/db",
+        "postgresql:///db",
+        "postgresql://?host=/var/run",
+        "mysql+pymysql://host/db?charset=utf8",
+        "databricks",
+        "databricks://profile",
+        "databricks-uc",
+    ],
+)
+def test_an_address_that_is_one(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert MLflowConfig.load().tracking_uri.endswith(address.partition(":")[2])
+
+
+def test_settings_that_a_provider_may_have_of_its_own_pass(folder: Path) -> None:
+    own = (
+        "{top_k: 4, top_a: 0.2, min_p: 0.1, num_ctx: 4096, foo: 1, extra_body: {modle: 1}, seed: 3, temperature: null}"
+    )
+    make_plan(load_request(folder / "config.yaml", [f"lm.options={own}", "program.params={n: 1, foo: 2}"]))
+
+
+def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.env").write_bytes(b"MLFLOW_EXPERIMENT_NAME=caf\xe9\n")
+    for path in (tmp_path / "latin.env", Path("/proc/self/mem")):
+        with pytest.raises(UsageError, match=rf"^{path}: cannot be read: .*expected lines such as"):
+            MLflowConfig.load(path)
 
 
 def test_every_message_is_one_sentence_on_one_line(folder: Path) -> None:

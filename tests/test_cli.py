@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dspy
 import mlflow
 import pytest
 import typer
 
 from dspytrack.cli.main import app, main
 from dspytrack.result import METRIC_NAMES
+from dspytrack.tracking.model import pack
 from tests.faults import write_config
 from tests.lm_server import LMServer, lm_server
 
@@ -102,6 +104,60 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
     assert (code, "not empty" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("runs", "search"), ("runs", "best"), ("runs", "show", "x"), ("model", "pull", "best", "-o", "model")]
+)
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("sqlite:///mlflow.db", "no such file; the first `dspytrack optimize` with this address makes it"),
+        ("sqlite:////nonexistent/of/ours/x.db", "there is no folder /nonexistent/of/ours"),
+    ],
+)
+def test_what_reads_a_store_that_is_not_there_says_so_and_makes_none(
+    folder: Path, command: Command, arguments: tuple[str, ...], address: str, says: str
+) -> None:
+    (folder / ".env.mlflow").write_text(f"MLFLOW_TRACKING_URI={address}\n")
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (6, "", 1)
+    assert err.endswith(f": {says}\n")
+    assert not (folder / "mlflow.db").exists() and not Path("/nonexistent").exists()
+
+
+def test_rows_that_are_no_text_are_a_mistake_like_any_other(folder: Path, command: Command) -> None:
+    lm = {"model": "openai/gpt-4o-mini"}
+    spec = {"program": {"signature": "text -> label"}, "lm": lm, "inputs": ["text"]}
+    pack(dspy.Predict("text -> label"), folder / "model", "optimized_model", {}, spec)
+    (folder / "rows.jsonl").write_bytes(b'{"text": "caf\xe9"}\n')
+    code, out, err = command("model", "predict", "model", "--input", "rows.jsonl")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: the rows are not UTF-8")
+
+
+@pytest.mark.parametrize("dry_run", [("--dry-run",), ()])
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("MLFLOW_TRACKING_URI=foo", "MLFLOW_TRACKING_URI: expected an address"),
+        ("MLFLOW_TRACKING_URI=sqlite:////nonexistent/x.db", "there is no folder /nonexistent"),
+        ("MLFLOW_TRACKING_URI=sqlite:////dev", "/dev cannot be written"),
+        (None, "nosuch.env: no such file"),
+    ],
+)
+def test_a_bad_tracking_address_is_told_before_anything_is_spent(
+    folder: Path, server: LMServer, command: Command, dry_run: tuple[str, ...], setting: str | None, says: str
+) -> None:
+    before = server.billed
+    if setting is not None:
+        (folder / "nosuch.env").write_text(setting + "\n")
+    code, out, err = command("optimize", "config.yaml", *dry_run, "--env-file", "nosuch.env")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert server.billed == before
+    assert not (folder / ".dspytrack").exists()
+    assert command("optimize", "config.yaml", "--dry-run", "--no-tracking", "--env-file", "nosuch.env")[0] == 0
+
+
 @pytest.mark.integration
 def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, command: Command) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split("## In CI")[1]
@@ -157,6 +213,7 @@ def test_a_run_whose_answers_are_all_without_form_fails_with_its_error_and_not_a
 
 
 def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: Path, command: Command) -> None:
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     assert json.loads(command("runs", "search", "--json")[1]) == []
     assert json.loads(command("runs", "search", "--local", "--json")[1]) == []
     code, out, err = command("runs", "best")
@@ -174,8 +231,43 @@ def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, 
     assert command("optimize", "nothing.yaml")[0] == 2
     assert command("optimise", "config.yaml")[0] == 2
     assert not (folder / ".dspytrack").exists()
-    with pytest.raises(Exception, match="no such file"):
-        command("--debug", "optimize", "nothing.yaml")
+    code, out, err = command("--debug", "optimize", "nothing.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last)")
+    assert err.splitlines()[-1].startswith("error: nothing.yaml: no such file")
+
+
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+def test_a_traceback_shows_no_secret_and_changes_no_exit_code(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, debug: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-that-nobody-may-read")
+    (folder / "telling.py").write_text(
+        "import os\n\n\ndef score(example, prediction):\n    raise ValueError('with ' + os.environ['OPENAI_API_KEY'])\n"
+    )
+    code, out, err = command(*debug, "optimize", "config.yaml", "--set", "metric={import: 'telling:score'}")
+    assert (code, out) == (2, "")
+    assert "ValueError: with ***" in err
+    assert "nobody-may-read" not in err
+    assert ("Traceback" in err) is bool(debug)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--probe", "2"), "error: --probe is for --dry-run; without it the whole run would start\n"),
+        (("--dry-run", "--resume"), "error: --resume goes on with a run, --dry-run starts none; give one of them\n"),
+        (("--allow-changes",), "error: --allow-changes is for --resume\n"),
+        (("--dry-run", "--allow-changes"), "error: --allow-changes is for --resume\n"),
+    ],
+)
+def test_an_option_without_the_one_it_goes_with_starts_no_run(
+    folder: Path, server: LMServer, command: Command, options: tuple[str, ...], says: str
+) -> None:
+    before = server.billed
+    assert command("optimize", "config.yaml", *options) == (2, "", says)
+    assert server.billed == before
+    assert not (folder / ".dspytrack").exists()
 
 
 def test_a_dry_run_calls_nothing_and_leaves_nothing(folder: Path, server: LMServer, command: Command) -> None:
@@ -236,6 +328,7 @@ def test_code_of_the_user_that_ends_the_process_is_no_success(
 
 @pytest.mark.parametrize("arguments", [("runs", "sync"), ("runs", "search"), ("runs", "search", "--local")])
 def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: tuple[str, ...]) -> None:
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     code = (
         "import sys\nfrom dspytrack.cli.main import app\nfrom typer.testing import CliRunner\n"
         "assert CliRunner().invoke(app, sys.argv[1:]).exit_code == 0\nprint('dspy' in sys.modules)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from ruamel.yaml import YAML
 from dspytrack.config_file import load_request
 from dspytrack.config_places import is_text
 from dspytrack.errors import ConfigError
+from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.request import OptimizationRequest
+from tests.lm_server import lm_server
+from tests.mood import edited, write
 
 BASE: dict[str, Any] = {
     "target": {"id": "mood"},
@@ -75,11 +79,11 @@ def test_a_variable_stays_the_text_it_is_where_text_belongs(tmp_path: Path, valu
         "target": {"id": "x${VERSION}"},
         "tracking": {"tags": {"version": "${VERSION}"}},
         "metric": {"name": "llm_judge", "rubric": "good", "lm": {"model": "${VERSION:-}x"}},
-        "lm": {"model": "openai/x", "api_base": "${VERSION}"},
+        "lm": {"model": "openai/x", "path": "${VERSION}"},
     }
     request = load_request(written(document, tmp_path / "c.yaml"), environ={"VERSION": value})
     assert request.tracking.tags == {"version": value}
-    assert request.lm.api_base == (value if value not in ("~", "") else None)
+    assert request.lm.path == (value if value not in ("~", "") else None)
 
 
 def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) -> None:
@@ -156,3 +160,62 @@ def test_the_schema_knows_every_key() -> None:
     schema = OptimizationRequest.model_json_schema(by_alias=True)
     assert "import" in schema["$defs"]["Program"]["properties"]
     assert schema["additionalProperties"] is False
+
+
+WRITTEN = """\
+options: {top_p: 0.9, top_k: 0x10, big: 1_000, tiny: 1e-3, stream: false, seed: &seed 7, again: *seed, stop: [0.5, ~]}
+since: 2026-11-24
+at: 2026-11-24T10:00:00Z
+"""
+
+
+def test_values_are_those_of_python_and_not_of_the_yaml_reader(tmp_path: Path) -> None:
+    document = BASE | {"program": {"import": "own:It"}, "metric": {"import": "own:score"}}
+    path = written(document, tmp_path / "c.yaml")
+    indented = "".join(f"    {line}\n" for line in WRITTEN.splitlines())
+    path.write_text(path.read_text().replace("metric:\n", f"metric:\n  params:\n{indented}"))
+
+    def kinds(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kinds(inner) for key, inner in value.items()}
+        return [kinds(one) for one in value] if isinstance(value, list) else type(value)
+
+    params = load_request(path).metric.params
+    assert params["options"] | {"stop": 0} == {
+        **{"top_p": 0.9, "top_k": 16, "big": 1000, "tiny": 0.001, "stream": False, "seed": 7, "again": 7, "stop": 0}
+    }
+    expected = dict.fromkeys(("top_k", "big", "seed", "again"), int) | {"top_p": float, "tiny": float}
+    expected |= {"stream": bool, "stop": [float, type(None)]}
+    assert kinds(params) == {"options": expected, "since": date, "at": datetime}
+
+
+def test_a_kind_of_value_that_only_yaml_knows_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = written(BASE, tmp_path / "c.yaml")
+    path.write_text(path.read_text().replace("name: miprov2", "name: miprov2\n  params: {k: !!set {a, b}}"))
+    with pytest.raises(ConfigError, match=r"c.yaml:\d+: optimizer.params.k: expected text, a number"):
+        load_request(path)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{model: openai/gpt-4o-mini}", "{model: openai/gpt-4o-mini, options: {top_p: 0.9}, temperature: 0.5}"),
+        ("  instructions: Name the mood.", "  params: {temperature: 0.7}"),
+        (
+            "name: labeled_few_shot\n  params: {k: 2}",
+            "name: copro\n  params: {breadth: 2, depth: 1, init_temperature: 0.9}",
+        ),
+    ],
+)
+def test_a_number_with_a_point_gets_as_far_as_the_lm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    folder = edited(write(tmp_path), old, new)
+    with lm_server() as server:
+        request = load_request(folder / "config.yaml", [f"lm.api_base={server.api_base}"])
+        result = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs").run(request)
+        asked = [body.get("top_p") or body.get("temperature") for body in server.requests]
+    assert (result.status, result.error) == ("completed", None)
+    assert {0.9, 0.7} & set(asked)

@@ -114,6 +114,7 @@ def test_what_would_not_come_back_is_refused_with_what_to_give(
     tracker: MLflowTracker, client: mlflow.MlflowClient, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # whose functions are the user's own
     (tmp_path / "programs_of_a_test.py").write_text(PROGRAMS)
     import programs_of_a_test as programs  # type: ignore[import-not-found]
 

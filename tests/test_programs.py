@@ -114,6 +114,29 @@ def test_a_chain_of_thought_and_an_agent_with_tools(tmp_path: Path) -> None:
         assert kept is not None and kept["reasoning"] == "so it seems"
 
 
+def test_two_folders_run_in_one_process_each_with_its_own_program(tmp_path: Path) -> None:
+    words = {}
+    with lm_server() as server:
+        for name in ("first", "second", "first"):
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            (folder / "wording.py").write_text(f"WORD = 'the {name} word'\n")
+            (folder / "program.py").write_text(
+                "import dspy\nfrom wording import WORD\n\n\ndef make():\n"
+                "    return dspy.Predict(dspy.Signature('text -> label', WORD))\n\n\n"
+                "def score(example, prediction):\n    return example.label == prediction.label\n"
+            )
+            server.requests.clear()
+            metric = {"import": "program:score"}
+            result = run(server, folder, program={"import": "program:make"}, metric=metric)
+            assert result.status == "completed", result.error
+            asked = json.dumps(server.requests)
+            words[name] = {word for word in ("first", "second") if f"the {word} word" in asked}
+            sources = Record(Path(result.record)).info["fingerprint"]["sources"]
+            assert set(sources) == {"program.py", "wording.py"}
+    assert words == {"first": {"first"}, "second": {"second"}}
+
+
 def test_the_config_in_the_artifacts_runs_again_and_the_model_loads(tmp_path: Path) -> None:
     with lm_server() as server:
         result = run(server, tmp_path)

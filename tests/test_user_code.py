@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import dspy
 import pytest
 from dspy.utils import DummyLM
 
 from dspytrack.config_file import load_request
+from dspytrack.errors import ConfigError
 from dspytrack.optimization.imports import import_object
 from dspytrack.optimization.plan import make_plan
-from dspytrack.optimization.program import TAKEN_IN_CALLS
+from dspytrack.optimization.program import TAKEN_IN_CALLS, build_program
+from dspytrack.request import Program
 from tests.mood import CONFIG, ROWS, SIGNATURE, edited, fault, write
 
 pytestmark = [pytest.mark.usefixtures("_fresh_modules"), pytest.mark.filterwarnings("ignore:Field name")]
@@ -52,10 +57,13 @@ def with_metric(folder: Path, body: str, signature: str | None = None, module: s
 
 @pytest.fixture
 def _fresh_modules() -> Iterator[None]:
-    """Each test's own `rag` is imported anew."""
-    sys.modules.pop("rag", None)
+    """Each test's own modules are imported anew."""
+    names = ("rag", "program", "words", "parts", "parts.more")
+    for name in names:
+        sys.modules.pop(name, None)
     yield
-    sys.modules.pop("rag", None)
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +213,81 @@ def test_two_plans_of_one_instance_share_no_meter_and_leave_the_instance_as_it_w
     lms = [plan.program.predictors()[0].lm for plan in (first, second)]
     assert [lm.meter for lm in lms] == [first.meter, second.meter]
     assert first.meter is not second.meter
+
+
+def a_program(folder: Path, word: str) -> Path:
+    """A folder with a `program.py` that takes its word from a helper, and a package without an `__init__.py`."""
+    (folder / "parts").mkdir(parents=True)
+    (folder / "words.py").write_text(f"WORD = {word!r}\n")
+    (folder / "parts" / "more.py").write_text(f"WORD = {word!r}\n")
+    (folder / "program.py").write_text(
+        "import dspy\nfrom words import WORD\nfrom parts.more import WORD as MORE\n\n\n"
+        "class Program(dspy.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.answer = dspy.Predict(dspy.Signature('text -> label', WORD + MORE))\n\n"
+        "    def word(self):\n        return WORD\n"
+    )
+    return folder
+
+
+def instructions(folder: Path) -> str:
+    """What the program of a folder says."""
+    program = build_program(Program.model_validate({"import": "program:Program"}), folder)
+    return str(program.predictors()[0].signature.instructions)
+
+
+def test_each_folder_gives_its_own_program_and_its_own_helpers(tmp_path: Path) -> None:
+    one, two = a_program(tmp_path / "one", "one"), a_program(tmp_path / "one" / "two", "two")
+    assert [instructions(folder) for folder in (one, two, one, two)] == ["oneone", "twotwo", "oneone", "twotwo"]
+    assert sys.path[0] == str(two)
+    assert str(one) not in sys.path
+    kept = sys.modules["program"]
+    assert instructions(two) == "twotwo"
+    assert sys.modules["program"] is kept
+    (two / "words.py").unlink()
+    (two / "program.py").write_text((two / "program.py").read_text() + "\n")
+    assert instructions(one) == "oneone"
+    with pytest.raises(ConfigError, match="No module named 'words'"):
+        instructions(two)
+
+
+def test_programs_of_two_folders_are_copied_and_pickled_whichever_came_last(tmp_path: Path) -> None:
+    spec = Program.model_validate({"import": "program:Program"})
+    programs = {}
+    for word in ("one", "two"):
+        programs[word] = build_program(spec, a_program(tmp_path / word, word))
+        kind = type(programs[word])
+        assert pickle.loads(pickle.dumps(kind)) is kind
+    for word, program in programs.items():
+        assert program.deepcopy().word() == copy.deepcopy(program).word() == word
+        assert cloudpickle.loads(cloudpickle.dumps(program)).word() == word
+
+
+def test_a_module_of_the_caller_s_makes_way_and_an_installed_one_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers = a_program(tmp_path / "callers", "callers")
+    monkeypatch.syspath_prepend(str(callers))
+    monkeypatch.chdir(callers)
+    import program  # type: ignore[import-not-found]
+
+    own = a_program(tmp_path / "own", "own")
+    assert instructions(own) == "ownown"
+    assert program.Program().word() == "callers"
+    assert instructions(callers) == "callerscallers"
+    (own / "json.py").write_text("def load():\n    pass\n")
+    with pytest.raises(ConfigError, match=r"`json` is .*json here, not .*own/json.py; give that another name"):
+        import_object("json:load", own, "program.import")
+    assert json.dumps([1]) == "[1]"
+
+
+def test_a_folder_of_scripts_is_no_package_where_another_one_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "src").mkdir()
+    package = a_program(tmp_path / "src" / "program", "package")
+    (package / "__init__.py").write_text("import dspy\n\n\ndef make():\n    return dspy.Predict('text -> label')\n")
+    (tmp_path / "own" / "program").mkdir(parents=True)
+    (tmp_path / "own" / "program" / "script.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    made = [import_object("program:make", tmp_path / "own", "program.import") for _ in range(2)]
+    assert made[0] is made[1]

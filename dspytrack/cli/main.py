@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -58,6 +59,7 @@ def schema() -> None:
 def main() -> None:
     """Run the command line; the one place where an error becomes a line on stderr and an exit code."""
     debug = "--debug" in sys.argv[1:]
+    where = "" if debug else " (--debug shows where)"
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         code = app(optimize.with_newest(arguments), standalone_mode=False)
@@ -74,25 +76,30 @@ def main() -> None:
         typer.echo("interrupted", err=True)
         code = 130
     except (DspytrackError, RunStop) as error:
-        if debug:
-            raise
+        _trace(error, debug)
         typer.echo(f"error: {masked(str(error))}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
     except SystemExit as left:
-        if debug or "_DSPYTRACK_COMPLETE" in os.environ:  # the shell's completion ends so
+        if "_DSPYTRACK_COMPLETE" in os.environ:  # the shell's completion ends so
             raise
+        _trace(left, debug)
         if not isinstance(left.__context__, BrokenPipeError):  # Typer ends so where its reader is gone, as `head` is
-            typer.echo(f"error: code of yours called sys.exit({left.code!r}) (--debug shows where)", err=True)
+            typer.echo(f"error: code of yours called sys.exit({left.code!r}){where}", err=True)
         code = 1
-    except Exception as error:
-        if debug:
-            raise
-        typer.echo(f"error: {type(error).__name__}: {masked(str(error))} (--debug shows where)", err=True)
+    except Exception as error:  # noqa: BLE001 - what no other line names ends as a sentence, too
+        _trace(error, debug)
+        typer.echo(f"error: {type(error).__name__}: {masked(str(error))}{where}", err=True)
         code = 1
     _leave(code if isinstance(code, int) else 0)
+
+
+def _trace(error: BaseException, debug: bool) -> None:
+    """Show where an error comes from, if that is asked for; masked, as a traceback repeats the error's text."""
+    if debug:
+        typer.echo(masked("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
 def _leave(code: int) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dspytrack.errors import UnreachableError
+from dspytrack.cli.options import tracked_in
+from dspytrack.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
+    from dspytrack.tracking.config import MLflowConfig
 
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 1}
 
@@ -51,16 +53,29 @@ def optimize(
     """Optimize a DSPy program: a tracked, honestly tested run."""
     from dspytrack.config_file import load_request, located
 
+    _check_options(dry_run, probe, resume, allow_changes)
     with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
         request = load_request(config, settings or ())
         with located(config):
-            if dry_run:
-                show = _planned(request, probe)
-            else:
-                show = _ended(request, no_tracking, env_file, resume, allow_changes)
+            mlflow_config = None if no_tracking else tracked_in(env_file)
+            show = _planned(request, probe) if dry_run else _ended(request, mlflow_config, resume, allow_changes)
     code = show(as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes: bool) -> None:
+    """See that no option is given which another one would have to go with: it would be passed over, and money spent.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    if probe and not dry_run:
+        raise UsageError("--probe is for --dry-run; without it the whole run would start")
+    if resume is not None and dry_run:
+        raise UsageError("--resume goes on with a run, --dry-run starts none; give one of them")
+    if allow_changes and resume is None:
+        raise UsageError("--allow-changes is for --resume")
 
 
 def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
@@ -81,17 +96,15 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
 
 
 def _ended(
-    request: OptimizationRequest, no_tracking: bool, env_file: Path | None, resume: str | None, allow_changes: bool
+    request: OptimizationRequest, mlflow_config: MLflowConfig | None, resume: str | None, allow_changes: bool
 ) -> Callable[[bool], int]:
     """Run to the end; what shows the result, and its exit code."""
     from dspytrack.cli.progress import watching
     from dspytrack.cli.show_result import print_result
     from dspytrack.pipeline import OptimizationPipeline
-    from dspytrack.tracking.config import MLflowConfig
 
-    mlflow_config = None if no_tracking else MLflowConfig.load(env_file)
     with watching(sys.stderr) as progress:
-        pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
+        pipeline = OptimizationPipeline(mlflow_config, mlflow_config is not None, progress=progress)
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
     def show(as_json: bool) -> int:

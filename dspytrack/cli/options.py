@@ -38,3 +38,10 @@ def config_from(env_file: Path | None, experiment: str | None = None) -> MLflowC
 
     config = MLflowConfig.load(env_file)
     return config if experiment is None else config.model_copy(update={"experiment_name": experiment})
+
+
+def tracked_in(env_file: Path | None) -> MLflowConfig:
+    """The MLflow settings of a run, seen to be such that it can be written there."""
+    config = config_from(env_file)
+    config.check_writable()
+    return config

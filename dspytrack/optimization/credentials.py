@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from dspytrack.errors import ConfigError
 from dspytrack.masking import keep_secret
 from dspytrack.request import LM
+from dspytrack.settings_secrets import Loc, dotted, may_refer
+from dspytrack.variables import filled
 
 # Providers that DSPy calls without LiteLLM, with the keys it takes. LiteLLM knows more, but takes seconds to import.
 _NATIVE_KEYS = {
@@ -41,6 +44,39 @@ def credentials(spec: LM, key: str) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"set {' and '.join(missing)} in the environment to use `{spec.model}`", key=f"{key}.model")
     return {}
+
+
+def with_secrets(options: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """An LM's options with the environment's values for the secrets that they refer to.
+
+    Args:
+        options: of a request, `${VAR}` where a secret belongs.
+        key: of the config file, for errors.
+
+    Raises:
+        ConfigError: where a variable is not set.
+    """
+    found = _with_secrets(dict(options), ("lm", "options"), key)
+    assert isinstance(found, dict)
+    return found
+
+
+def _with_secrets(value: Any, loc: Loc, key: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_secrets(inner, (*loc, name), key) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_secrets(inner, (*loc, index), key) for index, inner in enumerate(value)]
+    if not isinstance(value, str) or not may_refer(loc):
+        return value
+
+    def value_of(name: str, default: str | None) -> str:
+        secret = os.environ.get(name)
+        if not secret:
+            raise ConfigError(f"the environment variable {name} is not set", key=f"{key}.{dotted(loc[1:])}")
+        keep_secret(secret)
+        return secret
+
+    return filled(value, value_of)
 
 
 def _missing(spec: LM, key: str) -> list[str]:

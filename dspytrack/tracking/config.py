@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dspytrack.errors import UsageError
 from dspytrack.masking import masked
 from dspytrack.tracking import ENV_FILE
+from dspytrack.tracking.address import check_address, check_writable
 from dspytrack.tracking.database import with_driver
 
-_SCHEMES = r"(https?|sqlite|postgresql(\+\w+)?|mysql(\+\w+)?|mssql(\+\w+)?|databricks(-uc)?|uc)"
+_LINE = "MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
 _FILES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
 _FIELDS = {
     "tracking_uri": "MLFLOW_TRACKING_URI",
@@ -56,14 +57,12 @@ class MLflowConfig(BaseModel):
         relative path in the file (`sqlite:///…`, a certificate) starts at the file's folder.
 
         Raises:
-            UsageError: where a named file is missing or the tracking address is none.
+            UsageError: where a named file is missing or cannot be read, or the tracking address is none.
         """
         path = env_file or ENV_FILE
         if env_file is not None and not env_file.is_file():
-            raise UsageError(
-                f"{env_file}: no such file; expected lines such as MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
-            )
-        written = {k: v for k, v in dotenv_values(path).items() if v} if path.is_file() else {}
+            raise UsageError(f"{env_file}: no such file; expected lines such as {_LINE}")
+        written = _read(path) if path.is_file() else {}
         for name, value in written.items():
             if name not in _FIELDS.values() and not os.environ.get(name):
                 os.environ[name] = str(path.resolve().parent / value) if name in _FILES else value
@@ -72,10 +71,18 @@ class MLflowConfig(BaseModel):
             if name in written and not os.environ.get(name):
                 values[field] = _beside(written[name], path.resolve().parent)
         config = cls(**values)
-        _check(config.tracking_uri, "MLFLOW_TRACKING_URI")
+        check_address(config.tracking_uri, "MLFLOW_TRACKING_URI")
         if config.registry_uri is not None:
-            _check(config.registry_uri, "MLFLOW_REGISTRY_URI")
+            check_address(config.registry_uri, "MLFLOW_REGISTRY_URI")
         return config
+
+    def check_writable(self) -> None:
+        """See, without connecting, that runs could be written here: a run's cost comes before its tracking.
+
+        Raises:
+            UsageError: where the file of an embedded store cannot be written, or its folder is not there.
+        """
+        check_writable(self.tracking_uri, "MLFLOW_TRACKING_URI")
 
     @property
     def shown(self) -> str:
@@ -83,14 +90,13 @@ class MLflowConfig(BaseModel):
         return masked(self.tracking_uri)
 
 
+def _read(path: Path) -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}; expected lines such as {_LINE}, in UTF-8") from error
+
+
 def _beside(uri: str, folder: Path) -> str:
     found = re.fullmatch(r"sqlite:///([^/].*)", uri)
     return f"sqlite:///{folder / found.group(1)}" if found and found.group(1) != ":memory:" else uri
-
-
-def _check(uri: str, name: str) -> None:
-    if re.match(rf"{_SCHEMES}://?\S+|databricks$", uri):
-        return
-    raise UsageError(
-        f"{name}: expected an address such as http://localhost:5000 or sqlite:///mlflow.db, not `{masked(uri)}`"
-    )

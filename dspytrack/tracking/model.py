@@ -69,20 +69,24 @@ def _pickled(program: dspy.Module) -> tuple[bytes | None, str]:
 def load(folder: Path | str, base_dir: Path | None = None, name: str = NAME) -> dspy.Module:
     """The program in a folder, checksums verified before anything is parsed.
 
+    The checksums come from where the files do, so an import path is not trusted either: a dspy.Module class or
+    instance is taken, any other function only where its module lies under `base_dir`.
+
     Args:
         folder: as packed or pulled.
         base_dir: where an imported program's module is found; the working folder by default.
         name: of the files.
 
     Raises:
-        UsageError: where a file is missing or is not what was packed.
+        UsageError: where a file is missing or is not what was packed, or names code that a pulled program may not call.
     """
     from dspytrack.optimization.program import build_program
     from dspytrack.request import Program
 
     folder = Path(folder)
     verify(folder, name)
-    program = build_program(Program.model_validate(spec_of(folder, name)["program"]), base_dir or Path.cwd())
+    spec = Program.model_validate(spec_of(folder, name)["program"])
+    program = build_program(spec, base_dir or Path.cwd(), pulled=folder)
     program.load_state(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
     return program
 
@@ -125,6 +129,7 @@ def how_to_load(folder: Path, run_id: str) -> str:
     if imported is not None:
         module = imported.partition(":")[0]
         lines += ["", f"Its code is yours: `{module}` has to be importable, from the working folder for example."]
+        lines += ["What is no `dspy.Module` but makes one is called only from there, or from `load`'s `base_dir`."]
     return "\n".join([*lines, ""])
 
 
@@ -139,7 +144,7 @@ def predict(
         base_dir: where an imported program's module is found; the working folder by default.
 
     Raises:
-        UsageError: where the folder does not verify or the LM cannot be built.
+        UsageError: where the folder does not verify, the LM cannot be built, or the rows are no text in UTF-8.
     """
     import dspy
 
@@ -152,8 +157,15 @@ def predict(
         raise UsageError(f"{folder}: it was saved without an LM; load it from Python and set one")
     lm_spec = LM.model_validate(spec["lm"])
     with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
-        for row in rows:
+        for row in _read(rows):
             yield _answer(program, row, spec["inputs"])
+
+
+def _read(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[Mapping[str, Any] | str]:
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the rows are not UTF-8: {error}") from error
 
 
 def _answer(program: dspy.Module, row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.result import METRIC_NAMES
-from dspytrack.tracking.client import connected
+from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig
 from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies
 
@@ -44,7 +44,7 @@ class MLflowTracker:
             UsageError: where MLflow refuses the filter, or no run has a metric that it or the order names.
             UnreachableError: where the store does not answer.
         """
-        with connected(self.config) as client:
+        with reading(self.config) as client:
             experiment = client.get_experiment_by_name(self.config.experiment_name)
             if experiment is None:
                 return []
@@ -98,7 +98,7 @@ class MLflowTracker:
         """
         if run_id == "best":
             return self.best()
-        with connected(self.config) as client:
+        with reading(self.config) as client:
             return client.get_run(run_id)
 
     def pull(self, ref: str, out: Path) -> Pulled:
@@ -114,7 +114,7 @@ class MLflowTracker:
             if out.exists() and any(out.iterdir()):
                 raise UsageError(f"{out} is not empty; choose another folder")
         run_id = self.get(ref).info.run_id
-        with connected(self.config) as client, tempfile.TemporaryDirectory() as folder:
+        with reading(self.config) as client, tempfile.TemporaryDirectory() as folder:
             got = _downloaded(client, run_id, NAME, folder)
             verify(got)
             names = (f"{NAME}.json", f"{NAME}_metadata.json", spec_file(NAME))
@@ -190,7 +190,7 @@ class MLflowTracker:
         from dspytrack.tracking.model import load
 
         with tempfile.TemporaryDirectory() as folder:
-            with connected(self.config) as client:
+            with reading(self.config) as client:
                 got = _downloaded(client, run_id, name, folder)
             return load(got, name=name)
 
