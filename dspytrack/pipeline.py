@@ -133,7 +133,7 @@ class OptimizationPipeline:
 
         if resume is not None:
             try:
-                return reopen(plan, self._runs_dir, resume)
+                return reopen(plan, self._runs_dir, resume, self._progress.note)
             except ChangedError as refusal:
                 if not allow_changes:
                     raise

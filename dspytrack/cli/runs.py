@@ -35,11 +35,14 @@ def search(
     from dspytrack.tracking.documents import of_record, of_run
 
     if local:
-        from dspytrack.optimization.record import all_records
+        from itertools import islice
+
+        from dspytrack.optimization.record import RUNS_DIR
+        from dspytrack.optimization.records import read_each
 
         if filter_string or order_by:
             raise UsageError("--filter and --order-by are MLflow's; --local lists records as they are")
-        documents = [of_record(record) for record in all_records()[:max_results]]
+        documents = [document for _, document in islice(read_each(of_record, RUNS_DIR, _tell), max_results)]
     else:
         from dspytrack.tracking.tracker import MLflowTracker
 
@@ -108,7 +111,7 @@ def sync(
     from dspytrack.tracking.sync import sync as send
 
     sent = []
-    for record, mlflow_run_id in send(config_from(env_file), run_id):
+    for record, mlflow_run_id in send(config_from(env_file), run_id, tell=_tell):
         sent.append({"record": record.run_id, "run_id": mlflow_run_id})
         if not as_json:
             typer.echo(f"{record.run_id} -> {mlflow_run_id}")
@@ -117,6 +120,10 @@ def sync(
     else:
         typer.echo(f"{len(sent)} sent" if sent else "nothing to send; every finished run is in MLflow")
         typer.echo("next: dspytrack runs search")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspytrack.errors import NotFoundError
+from dspytrack.errors import DamagedError, NotFoundError
 from dspytrack.optimization.record import RUNS_DIR, UNFINISHED, Record
 from dspytrack.tracking.projection import RUN_TAG, STATUSES
 
@@ -31,9 +31,9 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
         return document
     try:
         record = Record.open(run.data.tags[RUN_TAG], runs_dir)
-    except NotFoundError:
-        return document  # another machine's run: whether it lives cannot be known here
-    state = record.state
+        state = record.state
+    except (NotFoundError, DamagedError):
+        return document  # another machine's run, or one whose record is lost: whether it lives cannot be known here
     if run.info.status == "RUNNING" and state in STATUSES:
         unsent = f"{state}, not yet in MLflow: dspytrack runs sync"
         document["tags"]["status"] = state if state == "interrupted" else unsent
