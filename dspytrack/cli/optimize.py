@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from dspytrack.cli.answer import answering
 
 if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
 
+Show = Callable[[bool, TextIO], int]
+"""Prints what came of it, as JSON or for people, and says the exit code."""
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 6}
 
 
@@ -49,19 +52,19 @@ def optimize(
     """Optimize a DSPy program: a tracked, honestly tested run."""
     from dspytrack.config_file import load_request, located
 
-    with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
+    with answering() as answer:
         request = load_request(config, settings or ())
         with located(config):
             if dry_run:
                 show = _planned(request, probe)
             else:
                 show = _ended(request, no_tracking, env_file, resume, allow_changes)
-    code = show(as_json)
+        code = show(as_json, answer)
     if code:
         raise typer.Exit(code)
 
 
-def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
+def _planned(request: OptimizationRequest, probe: int) -> Show:
     """Plan a run; what shows the plan, and its exit code."""
     from dspytrack.cli.show_plan import print_plan
     from dspytrack.optimization.estimate import estimate, run_probe
@@ -71,8 +74,8 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
     probed = run_probe(plan, probe) if probe else None
     phases = estimate(plan, probed)
 
-    def show(as_json: bool) -> int:
-        print_plan(plan, phases, probed, as_json)
+    def show(as_json: bool, answer: TextIO) -> int:
+        print_plan(plan, phases, probed, as_json, answer)
         return 0
 
     return show
@@ -80,7 +83,7 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
 
 def _ended(
     request: OptimizationRequest, no_tracking: bool, env_file: Path | None, resume: str | None, allow_changes: bool
-) -> Callable[[bool], int]:
+) -> Show:
     """Run to the end; what shows the result, and its exit code."""
     from dspytrack.cli.progress import watching
     from dspytrack.cli.show_result import print_result
@@ -92,8 +95,8 @@ def _ended(
         pipeline = OptimizationPipeline(mlflow_config, not no_tracking, progress=progress)
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
-    def show(as_json: bool) -> int:
-        print_result(result, as_json)
+    def show(as_json: bool, answer: TextIO) -> int:
+        print_result(result, as_json, answer)
         return EXIT_CODES[result.status]
 
     return show

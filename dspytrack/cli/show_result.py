@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -33,12 +33,12 @@ def result_document(result: OptimizationResult) -> dict[str, Any]:
     return data | {name: known.get(name) for name in METRIC_NAMES} | known | {"comparison": comparison, "usage": usage}
 
 
-def print_result(result: OptimizationResult, as_json: bool) -> None:
+def print_result(result: OptimizationResult, as_json: bool, answer: TextIO) -> None:
     """Show how a run ended and what to type next."""
     if as_json:
-        typer.echo(json.dumps(result_document(result), indent=2, allow_nan=False))
+        typer.echo(json.dumps(result_document(result), indent=2, allow_nan=False), file=answer)
         return
-    console = Console(highlight=False)
+    console = Console(file=answer, highlight=False)
     if result.comparison is not None:
         console.print(_comparison_table(result.comparison))
     word = result.verdict or result.status
