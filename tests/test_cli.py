@@ -94,7 +94,8 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
 
     assert command("model", "pull", "best", "-o", "model")[0] == 0
     (folder / "rows.jsonl").write_text('{"text": "The awful thing number 1."}\n{"txt": 3}\n')
-    code, out, _ = command("model", "predict", "model", "--input", "rows.jsonl")
+    code, out, err = command("model", "predict", "model", "--input", "rows.jsonl")
+    assert (code, "1 of 2 rows failed" in err) == (1, True)
     found = [json.loads(line) for line in out.splitlines()]
     assert found[0] == {"label": "negative"}
     assert "text" in found[1]["error"]
