@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dspytrack.cli.answer import answering
-from dspytrack.cli.options import EnvFile, Json, config_from
+from dspytrack.cli.options import EnvFile, Experiment, Json, Significant, tracker_from
 
 app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 
@@ -18,13 +18,13 @@ app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 def pull(
     ref: Annotated[str, typer.Argument(help="A run id, or best.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
+    significant: Significant = False,
     as_json: Json = False,
+    experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """Download a run's program: checksums verified, no pickle."""
-    from dspytrack.tracking.tracker import MLflowTracker
-
-    pulled = MLflowTracker(config_from(env_file)).pull(ref, out)
+    pulled = tracker_from(env_file, experiment).pull(ref, out, significant)
     typer.echo(
         json.dumps({"run_id": pulled.run_id, "folder": str(pulled.folder)}, indent=2) if as_json else pulled.folder
     )

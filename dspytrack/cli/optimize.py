@@ -96,7 +96,7 @@ def _ended(
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
     def show(as_json: bool, answer: TextIO) -> int:
-        print_result(result, as_json, answer)
+        print_result(result, as_json, answer, mlflow_config.experiment_name if mlflow_config else None)
         return EXIT_CODES[result.status]
 
     return show

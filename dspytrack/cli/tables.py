@@ -11,21 +11,32 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.cli.options import Format
 from dspytrack.cli.values import format_value
 
+_OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
 _SHORT = {
     "improvement_percentage": "improved",
     "statistical_significance": "p-value",
-    "optimized_success_rate": "success rate",
+    "optimized_success_rate": "success",
     "duration_seconds": "duration",
 }
 
 
-def print_runs(documents: Sequence[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print runs in the form asked for; numbers keep all their digits except where people read them."""
+def print_runs(
+    documents: Sequence[dict[str, Any]], columns: Sequence[str], form: Format, nothing: str = "no runs"
+) -> None:
+    """Print runs in the form asked for; numbers keep all their digits except where people read them.
+
+    Args:
+        documents: the runs.
+        columns: metrics to show.
+        form: how.
+        nothing: what people read where there are none.
+    """
     if form is Format.json:
         typer.echo(json.dumps(list(documents), indent=2, allow_nan=False))
         return
@@ -39,27 +50,30 @@ def print_runs(documents: Sequence[dict[str, Any]], columns: Sequence[str], form
         typer.echo("| " + " | ".join(["---"] * (3 + len(columns))) + " |")
         for row in _shown(cells, columns):
             typer.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-    else:
+    elif documents:
         _table(documents, cells, columns)
+    else:
+        Console().print(nothing, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns: Sequence[str]) -> None:
     console = Console(highlight=False)
-    if not documents:
-        console.print("no runs; `dspytrack optimize config.yaml` makes one")
-        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("run id", no_wrap=True)
-    table.add_column("outcome", min_width=8)
+    table.add_column("outcome", min_width=_OUTCOME_WIDTH)
     for name in columns:
-        table.add_column(_SHORT.get(name, name), justify="right", overflow="fold")
-    for run_id, status, verdict, *figures in _shown(cells, columns):
-        table.add_row(run_id, verdict if status == "completed" and verdict else status, *figures)
+        table.add_column(escape(_SHORT.get(name, name)), justify="right", overflow="fold")
+    for document, (run_id, status, verdict, *figures) in zip(documents, _shown(cells, columns), strict=True):
+        outcome = verdict if status == "completed" and verdict else status.replace("_", " ")
+        table.add_row(run_id, escape(f"{outcome}{' (unsent)' if 'unsent' in document else ''}"), *figures)
     console.print(table)
     for document in documents:
         if "resume" in document:
-            console.print(f"interrupted: {document['resume']}", markup=False, soft_wrap=True)
-    console.print(f"next: dspytrack runs show {documents[0]['run_id']}")
+            status = document["tags"].get("status", "unfinished").replace("_", " ")
+            console.print(f"{status}: {document['resume']}", markup=False, soft_wrap=True)
+    for command in dict.fromkeys(one["unsent"] for one in documents if "unsent" in one):
+        console.print(f"unsent: {command}", markup=False, soft_wrap=True)
+    console.print(f"next: dspytrack runs show {documents[0]['run_id']}", markup=False, soft_wrap=True)
 
 
 def _head(document: dict[str, Any]) -> list[Any]:

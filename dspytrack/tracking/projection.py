@@ -24,6 +24,7 @@ RUN_TAG = "dspytrack.run_id"
 STATUSES = {"completed": "FINISHED", "budget_reached": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 LATE_SECONDS = 15.0  # after which a slow server has made the run that it was asked for, or never will
 AT_ONCE_SECONDS = 1.0
+_TABLES = json.dumps([{"path": "evaluation.json", "type": "table"}])
 _PARAM_LIMIT = 6000
 _BATCH = 100  # params or tags in one request
 
@@ -160,12 +161,17 @@ def _own_tags(info: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(tags[key])[:LONGEST_TAG] for key, name in names_of(tags).items()}
 
 
+def params_of(record: Record) -> dict[str, str]:
+    """The whole resolved request, flat, and the optimizers' own arguments, by the names MLflow takes."""
+    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
+    return {name: _param(values[key]) for key, name in names_of(values).items()}
+
+
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
-    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
     there = client.get_run(run_id).data.params  # of a sitting whose sending was cut off; MLflow changes no param
-    params = [Param(name, _param(values[key])) for key, name in names_of(values).items() if name not in there]
+    params = [Param(name, value) for name, value in params_of(record).items() if name not in there]
     for batch in _batches(params, _BATCH):
         client.log_batch(run_id, params=batch)
 
@@ -198,7 +204,7 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates() if one.whole]
     tags: dict[str, Any] = {"status": status}
     if result is not None:
-        tags |= _result_tags(result)
+        tags |= result_tags(result) | {"mlflow.loggedArtifacts": _TABLES}
         metrics += [Metric(name, value, ended, 0) for name, value in result.metrics().items()]
     if (record.info.get("sitting") or {}).get("number", 1) > 1:
         tags = _changed_tags(record) | tags
@@ -225,7 +231,8 @@ def _changed_tags(record: Record) -> dict[str, Any]:
     return gone | _own_tags(record.info) | {"request_changes": json.dumps(changes, ensure_ascii=False)}
 
 
-def _result_tags(result: OptimizationResult) -> dict[str, Any]:
+def result_tags(result: OptimizationResult) -> dict[str, str | None]:
+    """What a result says in words, by tag; None where it says nothing."""
     return {
         "verdict": result.verdict,
         "verdict_reason": result.reason or None,
@@ -233,7 +240,6 @@ def _result_tags(result: OptimizationResult) -> dict[str, Any]:
         "unknown": json.dumps(result.unknown) if result.unknown else None,
         "min_improvement_threshold_met": None if result.threshold_met is None else str(result.threshold_met).lower(),
         "target_reached": json.dumps(result.target_reached) if result.target_reached else None,
-        "mlflow.loggedArtifacts": json.dumps([{"path": "evaluation.json", "type": "table"}]),
     }
 
 
