@@ -47,7 +47,7 @@ class ChangedError(UsageError):
 
     def __init__(self, run_id: str, changes: list[str]) -> None:
         self.summary = f"{run_id} was started with something else ({'; '.join(changes)})"
-        super().__init__(f"{self.summary}. Put it back, or start afresh with --resume --allow-changes.")
+        super().__init__(f"{self.summary}. Put it back, or start afresh and pay anew with --resume --allow-changes.")
 
 
 class NotFoundError(DspytrackError):

@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from dspytrack.cli.main import app, main
+from dspytrack.optimization.record import Record
 from dspytrack.result import METRIC_NAMES
 from tests.faults import write_config
 from tests.lm_server import LMServer, lm_server
@@ -206,6 +207,19 @@ def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: P
     code, out, err = command("runs", "best")
     assert (code, out) == (1, "")
     assert err.startswith("error: no finished run")
+
+
+def test_a_torn_record_is_a_line_on_stderr_and_the_others_are_listed(folder: Path, command: Command) -> None:
+    whole, torn = Record.create(), Record.create()
+    for record in (whole, torn):
+        record.note(run_name="a run", started_at=1.0)
+    (torn.folder / "result.json").write_text('{"status": "comp')
+    code, out, err = command("runs", "search", "--local", "--json")
+    assert (code, [run["run_id"] for run in json.loads(out)]) == (0, [whole.run_id])
+    assert (err.count("\n"), f"{torn.run_id}/result.json cannot be read" in err) == (1, True)
+    assert command("runs", "sync")[0] == 0
+    code, _, err = command("runs", "show", torn.run_id)
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, command: Command) -> None:

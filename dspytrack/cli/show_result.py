@@ -52,7 +52,7 @@ def print_result(result: OptimizationResult, as_json: bool, answer: TextIO, expe
     console = Console(file=answer, highlight=False)
     if result.comparison is not None:
         console.print(_comparison_table(result.comparison))
-    word = result.verdict or result.status
+    word = result.verdict or result.status.replace("_", " ")
     colour = _COLOURS.get(word, "yellow")
     console.print(f"[bold {colour}]{word}[/]: {escape(result.reason)}")
     record = Record(Path(result.record))
