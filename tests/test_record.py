@@ -104,3 +104,13 @@ def test_the_time_of_a_sitting_that_ended_is_the_one_it_noted_whatever_becomes_o
         if path.name != "responses.jsonl":
             os.utime(path, (time.time(), time.time()))
     assert 63 < record.sit_down() < 66
+
+
+def test_a_line_that_cannot_be_read_is_named_and_one_of_another_version_is_read(tmp_path: Path) -> None:
+    record = made(tmp_path)
+    (record.folder / "rows/baseline.jsonl").write_text('{"example_id": "a", "score": 1, "of_the_future": 2}\n')
+    assert [row.example_id for row in record.rows("baseline")] == ["a"]
+    with (record.folder / "rows/baseline.jsonl").open("ab") as file:
+        file.write(b'{"example_id": "\xff\n')
+    with pytest.raises(DamagedError, match=r"baseline\.jsonl:2 cannot be read"):
+        record.rows("baseline")

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +34,7 @@ from dspytrack.errors import ConfigError, DamagedError, NotFoundError
 from dspytrack.optimization.lock import held, is_held
 from dspytrack.result import Candidate, OptimizationResult, Row
 
+V = TypeVar("V", bound=BaseModel)
 RUNS_DIR = Path(".dspytrack/runs")
 INPUTS = ("training_data.json", "algorithm_parameters.json", "config.yaml")
 """The artifacts that are there from the start."""
@@ -151,13 +152,13 @@ class Record:
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(value.model_dump_json() + "\n")
 
-    def lines(self, name: str) -> Iterable[str]:
+    def lines(self, name: str) -> Iterable[bytes]:
         """The whole lines of a JSON-lines file; a torn last line is left out."""
         path = self.folder / name
         if not path.is_file():
             return []
         data = path.read_bytes()  # a line may be torn inside a character, and hold other line ends than this one
-        return [line.decode("utf-8") for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
+        return [line for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
 
     def sit_down(self) -> float:
         """Begin a sitting; the seconds that earlier ones took, a killed one up to the last thing that it wrote."""
@@ -183,11 +184,20 @@ class Record:
 
     def rows(self, side: str) -> list[Row]:
         """The evaluated rows of "baseline" or "optimized"."""
-        return [Row.model_validate_json(line, extra="ignore") for line in self.lines(f"rows/{side}.jsonl")]
+        return self._values(f"rows/{side}.jsonl", Row)
 
     def candidates(self) -> list[Candidate]:
         """The candidate programs scored so far."""
-        return [Candidate.model_validate_json(line, extra="ignore") for line in self.lines("candidates.jsonl")]
+        return self._values("candidates.jsonl", Candidate)
+
+    def _values(self, name: str, kind: type[V]) -> list[V]:
+        found = []
+        for number, line in enumerate(self.lines(name), start=1):
+            try:
+                found.append(kind.model_validate_json(line, extra="ignore"))
+            except ValidationError as error:
+                raise DamagedError(f"{self.folder / name}:{number}", error.errors()[0]["msg"]) from error
+        return found
 
     @property
     def request(self) -> dict[str, Any]:

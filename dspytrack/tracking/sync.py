@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dspytrack.errors import UsageError
+from dspytrack.errors import DamagedError, UsageError
 from dspytrack.optimization.record import RUNS_DIR, Record
 from dspytrack.optimization.records import find, read_each
 from dspytrack.tracking.config import MLflowConfig
@@ -57,7 +57,7 @@ def sync(
             raise UsageError(f"{record.run_id} is still running; it sends itself at its end")
         try:
             yield record, publish(record, config)
-        except UsageError as error:  # of this record alone: the others are sent
+        except (UsageError, DamagedError) as error:  # of this record alone: the others are sent
             refused.append(f"{record.run_id}: {error}")
     if refused:
         raise UsageError("; ".join(refused))
