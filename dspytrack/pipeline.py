@@ -238,7 +238,7 @@ def _way_back(record: Record, result: OptimizationResult) -> str:
     known = result.metrics()
     cost = f"${known['total_cost_usd']:.4f}" if "total_cost_usd" in known else "cost unknown"
     kept = f"{known.get('total_lm_calls', 0):.0f} LM calls, {cost}, are paid for and kept in {record.folder}"
-    return f"{kept}; once the error is mended, go on with: {resume_command(record)}"
+    return f"{kept}; once the error is mended, go on with: {resume_command(record, result.status)}"
 
 
 def _without_effect(request: OptimizationRequest) -> Iterator[str]:

@@ -40,7 +40,7 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
     try:
         record = Record.open(tags[RUN_TAG], runs_dir)
         state = record.state
-        resume = resume_command(record)
+        resume = resume_command(record, state)
     except (NotFoundError, DamagedError):
         return document  # another machine's run, or one whose record is lost: whether it lives cannot be known here
     if run.info.status == "RUNNING" and state in STATUSES:
@@ -50,9 +50,14 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
     return document | ({"resume": resume} if resume else {})
 
 
-def resume_command(record: Record) -> str | None:
-    """What to type to go on with a run that was cut off, by a cap before its comparison included; None for others."""
-    state, more = record.state, ""
+def resume_command(record: Record, state: str | None = None) -> str | None:
+    """What to type to go on with a run that was cut off, by a cap before its comparison included; None for others.
+
+    Args:
+        record: of the run.
+        state: that it is in as soon as its process lets go of it; as it is now by default.
+    """
+    state, more = state or record.state, ""
     if state == "budget_reached" and record.result is not None and record.result.verdict is None:
         more = _more_room(record, record.result.reason)
     elif state not in UNFINISHED:
@@ -75,7 +80,8 @@ def of_record(record: Record) -> Document:
 
     `model` is the folder of its program, None where there is none yet.
     """
-    info, result, state, resume = record.info, record.result, record.state, resume_command(record)
+    info, result, state = record.info, record.result, record.state
+    resume = resume_command(record, state)
     known = {} if result is None else result_tags(result)
     model = record.artifacts / "models"
     document: Document = {
