@@ -64,7 +64,7 @@ def dspytrack(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [sys.executable, "-m", "dspytrack", *arguments],
         cwd=folder,
-        env=os.environ | {"OPENAI_API_KEY": "a-key-for-loopback"},
+        env=os.environ | {"OPENAI_API_KEY": "a-key-for-loopback", "DSPY_CACHEDIR": str(folder / "cache")},
         capture_output=True,
         text=True,
         check=False,
