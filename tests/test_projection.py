@@ -123,6 +123,16 @@ def test_an_interrupted_run_tells_in_mlflow_what_it_took(config: MLflowConfig, t
     assert run.data.metrics["duration_seconds"] == 7.0
 
 
+def test_a_killed_run_tells_in_mlflow_what_its_record_says_it_took(config: MLflowConfig, tmp_path: Path) -> None:
+    record = record_of(tmp_path)
+    bill = {"role": "task", "prompt_tokens": 5, "completion_tokens": 1, "cost_usd": 0.25, "seconds": 0.1}
+    lines = [json.dumps({"key": str(number), "bill": bill, "response": {}}) for number in range(2)]
+    record.responses.write_text("\n".join([*lines, "no JSON", '{"key": "torn', ""]))
+    run = mlflow.MlflowClient(config.tracking_uri).get_run(publish(record, config))
+    assert (run.info.status, run.data.metrics["total_cost_usd"], run.data.metrics["task_calls"]) == ("KILLED", 0.5, 2)
+    assert 0 <= run.data.metrics["duration_seconds"] < 60
+
+
 def test_no_odd_tag_or_key_keeps_a_run_out_of_mlflow(config: MLflowConfig, tmp_path: Path) -> None:
     record = record_of(tmp_path)
     odd = {"team//x": "y", "/a/../b": "c", "..": "d", "mlflow.runName": "mine", "": "e", "x" * 300: "f", "x" * 299: "g"}

@@ -160,13 +160,18 @@ class Record:
         data = path.read_bytes()  # a line may be torn inside a character, and hold other line ends than this one
         return [line for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
 
-    def sit_down(self) -> float:
-        """Begin a sitting; the seconds that earlier ones took, a killed one up to the last thing that it wrote."""
+    @property
+    def seconds(self) -> float:
+        """What the sittings took, one that is going on or was killed up to the last thing that it wrote."""
         info = self.info
-        before = float(info.get("seconds", 0.0))
-        last = info.get("sitting")
-        if last is not None and info.get("ended_at") is None:
-            before = max(before, last["seconds_before"] + self.last_written - last["began_at"])
+        noted, last = float(info.get("seconds", 0.0)), info.get("sitting")
+        if last is None or info.get("ended_at") is not None:
+            return noted
+        return max(noted, float(last["seconds_before"]) + self.last_written - float(last["began_at"]))
+
+    def sit_down(self) -> float:
+        """Begin a sitting; the seconds that earlier ones took."""
+        before, last = self.seconds, self.info.get("sitting")
         number = (last["number"] if last else 0) + 1
         self.note(sitting={"number": number, "began_at": now(), "seconds_before": before}, ended_at=None)
         return before

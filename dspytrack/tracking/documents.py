@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import DamagedError, NotFoundError, UnreachableError, UsageError
 from dspytrack.optimization.changes import CAPS
+from dspytrack.optimization.paid import so_far
 from dspytrack.optimization.record import RUNS_DIR, UNFINISHED, Record
 from dspytrack.optimization.records import find
 from dspytrack.tracking.projection import RUN_TAG, STATUSES, params_of, result_tags
@@ -88,7 +89,7 @@ def of_record(record: Record) -> Document:
         "run_id": record.run_id,
         "run_name": info.get("run_name"),
         "status": STATUSES.get(state, "RUNNING"),
-        "metrics": result.metrics() if result is not None else {},
+        "metrics": (so_far(record) if result is None else result).metrics(),
         "params": params_of(record),
         "tags": {**(info.get("tags") or {}), **{k: v for k, v in known.items() if v is not None}, "status": state},
         "mlflow_run_id": (record.read("tracking.json") or {}).get("mlflow_run_id"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dspytrack.mlflow_names import LONGEST_TAG, names_of, storable
+from dspytrack.optimization.paid import so_far
 from dspytrack.optimization.record import INPUTS, Record, now
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking.client import connected
@@ -205,7 +206,8 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     tags: dict[str, Any] = {"status": status}
     if result is not None:
         tags |= result_tags(result) | {"mlflow.loggedArtifacts": _TABLES}
-        metrics += [Metric(name, value, ended, 0) for name, value in result.metrics().items()]
+    found = (so_far(record) if result is None else result).metrics()
+    metrics += [Metric(name, value, ended, 0) for name, value in found.items()]
     if (record.info.get("sitting") or {}).get("number", 1) > 1:
         tags = _changed_tags(record) | tags
         there = client.get_run(run_id).data.tags  # what an earlier sitting ended with is over
