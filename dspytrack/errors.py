@@ -5,6 +5,7 @@
     │   ├── ConfigError           2   a fault in a config file or dataset: file, line, key
     │   └── ChangedError          2   what a run to resume was started with has changed
     ├── NotFoundError             1   nothing matches (as grep does)
+    ├── DamagedError              1   a file of a record cannot be read
     └── UnreachableError          6   something outside could not be reached; the record is kept
     RunStop(BaseException)            raised where LM calls pass, so that no optimizer swallows it
 
@@ -46,11 +47,18 @@ class ChangedError(UsageError):
 
     def __init__(self, run_id: str, changes: list[str]) -> None:
         self.summary = f"{run_id} was started with something else ({'; '.join(changes)})"
-        super().__init__(f"{self.summary}. Put it back, or start afresh with --resume --allow-changes.")
+        super().__init__(f"{self.summary}. Put it back, or start afresh and pay anew with --resume --allow-changes.")
 
 
 class NotFoundError(DspytrackError):
     """Nothing matches what was asked for."""
+
+
+class DamagedError(DspytrackError):
+    """A file of a record cannot be read."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"{path} cannot be read: {why}")
 
 
 class UnreachableError(DspytrackError):

@@ -123,7 +123,7 @@ class OptimizationPipeline:
                     result = cut_off(result, stop)
                 except Exception as error:
                     result = result.model_copy(update={"error": masked(f"{type(error).__name__}: {error}")})
-                    self._close(record, plan, result, projection)
+                    self._progress.note(_way_back(record, self._close(record, plan, result, projection)))
                     raise
                 for note in _unsettled(plan):
                     self._progress.note(note)
@@ -135,7 +135,7 @@ class OptimizationPipeline:
 
         if resume is not None:
             try:
-                return reopen(plan, self._runs_dir, resume)
+                return reopen(plan, self._runs_dir, resume, self._progress.note)
             except ChangedError as refusal:
                 if not allow_changes:
                     raise
@@ -231,6 +231,16 @@ def _disk_space(record: Record) -> Iterator[None]:
         raise UnreachableError(
             f"{record.folder}: {error.strerror}; free some space and run: dspytrack {goes_on}"
         ) from error
+
+
+def _way_back(record: Record, result: OptimizationResult) -> str:
+    """What of a run that an error ended is kept, and how it goes on."""
+    from dspytrack.tracking.documents import resume_command
+
+    known = result.metrics()
+    cost = f"${known['total_cost_usd']:.4f}" if "total_cost_usd" in known else "cost unknown"
+    kept = f"{known.get('total_lm_calls', 0):.0f} LM calls, {cost}, are paid for and kept in {record.folder}"
+    return f"{kept}; once the error is mended, go on with: {resume_command(record, result.status)}"
 
 
 def _without_effect(request: OptimizationRequest) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from dspytrack import web_address
+from dspytrack.mlflow_names import fault_of_tag
 from dspytrack.settings_secrets import dotted, what_to_write, written_secret
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -210,6 +211,15 @@ class Tracking(Part):
     experiment_name: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     traces: Literal["none", "sample", "all"] = "sample"
+
+    @field_validator("tags")
+    @classmethod
+    def _storable(cls, tags: dict[str, str]) -> dict[str, str]:
+        for key, value in tags.items():
+            fault = fault_of_tag(key, value)
+            if fault is not None:
+                raise ValueError(fault)
+        return tags
 
 
 class Registry(Part):

@@ -23,8 +23,7 @@ from tests.runs import request, rows
 
 def spoilt(line: str) -> str:
     """The good data with another seventh line."""
-    return "
-".join([*map(json.dumps, ROWS[:6]), line, *map(json.dumps, ROWS[7:])])
+    return "\n".join([*map(json.dumps, ROWS[:6]), line, *map(json.dumps, ROWS[7:])])
 
 
 @pytest.fixture

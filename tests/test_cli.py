@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from dspytrack.cli.main import app, main
+from dspytrack.optimization.record import Record
 from dspytrack.result import METRIC_NAMES
 from dspytrack.tracking.model import pack
 from tests.faults import write_config
@@ -96,7 +97,8 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
 
     assert command("model", "pull", "best", "-o", "model")[0] == 0
     (folder / "rows.jsonl").write_text('{"text": "The awful thing number 1."}\n{"txt": 3}\n')
-    code, out, _ = command("model", "predict", "model", "--input", "rows.jsonl")
+    code, out, err = command("model", "predict", "model", "--input", "rows.jsonl")
+    assert (code, "1 of 2 rows failed" in err) == (1, True)
     found = [json.loads(line) for line in out.splitlines()]
     assert found[0] == {"label": "negative"}
     assert "text" in found[1]["error"]
@@ -189,10 +191,70 @@ def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, comm
     assert (code, err.count("\n")) == (1, 1)
     assert err.startswith("error: this run has no model")
     code, _, err = command("runs", "best")
-    assert (code, err) == (1, "error: no finished run has improvement_percentage\n")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith("error: no finished run has improvement_percentage, in the experiment dspy-optimization at ")
     code, out, _ = command("optimize", "config.yaml", *gone, "--no-tracking")
     assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume" in out
-    assert "runs show" not in out
+    assert "model predict" not in out
+
+
+@pytest.mark.integration
+def test_a_run_in_another_experiment_is_found_by_what_the_run_says(folder: Path, command: Command) -> None:
+    code, out, _ = command("optimize", "config.yaml", "--set", "tracking.experiment_name=the other")
+    assert code == 0
+    assert "dspytrack runs search --experiment 'the other'\n" in out
+    code, out, _ = command("runs", "search")
+    assert (code, out.count("\n")) == (0, 1)
+    assert out.startswith("no runs in the experiment dspy-optimization at sqlite:///")
+    there = ("--experiment", "the other")
+    [run] = json.loads(command("runs", "search", *there, "--json")[1])
+    assert run["run_id"] in command("runs", "show", "best", "--significant", *there)[1]
+    assert command("model", "pull", "best", "-o", "model", "--significant", *there)[0] == 0
+    code, out, _ = command("runs", "search", *there, "--filter", "metrics.iterations > 99")
+    assert (code, "no runs that fit in the experiment the other at" in out) == (0, True)
+    for words in (("runs", "search"), ("runs", "best"), ("runs", "show", "best"), ("model", "pull", "best", "-o", "m")):
+        code, out, err = command(*words, "--experiment", "the othr")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "has no experiment `the othr`. Did you mean `the other`?" in err
+    code, _, err = command("model", "pull", run["run_id"], "-o", "m", "--significant")
+    assert (code, "goes with `best`" in err) == (2, True)
+
+
+@pytest.mark.integration
+def test_a_run_that_is_not_tracked_says_what_to_type_next_and_is_shown_from_its_record(
+    folder: Path, command: Command
+) -> None:
+    code, out, _ = command("optimize", "config.yaml", "--no-tracking", "--set", "target.id=router[/]")
+    assert code == 0
+    assert " (95 % interval)\n" in out
+    [record] = (Path(".dspytrack/runs")).iterdir()
+    predict = f"dspytrack model predict {record}/artifacts/models --input rows.jsonl"
+    assert f"next: dspytrack runs show {record.name}\n      {predict}\n" in out
+    code, out, err = command("runs", "show", record.name)
+    assert code == 0, err
+    assert out.startswith("opt_agent_router[/]_") and "better: " in out
+    assert out.endswith(f"next: {predict}\n")
+    shown = json.loads(command("runs", "show", record.name, "--json")[1])
+    assert (shown["tags"]["verdict"], shown["params"]["target.id"]) == ("better", "router[/]")
+    (folder / "rows.jsonl").write_text('{"text": "The awful thing number 1."}\n')
+    assert json.loads(command(*predict.split()[1:])[1]) == {"label": "negative"}
+    assert command("runs", "sync", record.name)[0] == 0
+    assert json.loads(command("runs", "show", record.name, "--json")[1])["status"] == "FINISHED"
+    assert f"{record.name}" in command("runs", "search", "--local")[1]
+
+
+@pytest.mark.integration
+def test_a_budget_reached_before_the_comparison_says_which_cap_to_raise(folder: Path, command: Command) -> None:
+    caps = ("--set", "constraints.max_tokens=1500")
+    code, out, _ = command("optimize", "config.yaml", "--no-tracking", *caps)
+    [record] = (folder / ".dspytrack/runs").iterdir()
+    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume {record.name} --set constraints.max_tokens=3000"
+    assert (code, f"next: {goes_on}\n" in out) == (5, True)
+    assert f"budget reached: {goes_on}\n" in command("runs", "search", "--local")[1]
+    assert command("optimize", "config.yaml", "--no-tracking", *caps, "--resume", record.name)[0] == 2
+    words = goes_on.replace("=3000", "=100000").split()[1:]
+    code, out, _ = command(*words, "--no-tracking")
+    assert (code, "better: " in out) == (0, True)
 
 
 @pytest.mark.integration
@@ -219,6 +281,19 @@ def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: P
     code, out, err = command("runs", "best")
     assert (code, out) == (1, "")
     assert err.startswith("error: no finished run")
+
+
+def test_a_torn_record_is_a_line_on_stderr_and_the_others_are_listed(folder: Path, command: Command) -> None:
+    whole, torn = Record.create(), Record.create()
+    for record in (whole, torn):
+        record.note(run_name="a run", started_at=1.0)
+    (torn.folder / "result.json").write_text('{"status": "comp')
+    code, out, err = command("runs", "search", "--local", "--json")
+    assert (code, [run["run_id"] for run in json.loads(out)]) == (0, [whole.run_id])
+    assert (err.count("\n"), f"{torn.run_id}/result.json cannot be read" in err) == (1, True)
+    assert command("runs", "sync")[0] == 0
+    code, _, err = command("runs", "show", torn.run_id)
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_a_mistake_is_one_sentence_and_a_traceback_only_on_demand(folder: Path, command: Command) -> None:

@@ -1,9 +1,11 @@
 """Whole runs against the LM server."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from dspytrack.optimization.progress import Quiet
 from dspytrack.pipeline import OptimizationPipeline
 from tests.lm_server import lm_server
 from tests.runs import request, rows
@@ -78,3 +80,27 @@ def test_a_call_cap_ends_the_search_and_the_best_so_far_is_tested(tmp_path: Path
     assert result.status == "budget_reached"
     assert server.billed <= 90
     assert result.comparison is not None and result.comparison.examples == 24
+
+
+def test_an_error_in_a_search_says_what_is_kept_and_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("an optimizer's own fault")
+
+    class Listener(Quiet):
+        """Keeps what is noted."""
+
+        notes: ClassVar[list[str]] = []
+
+        def note(self, message: str) -> None:
+            self.notes.append(message)
+
+    monkeypatch.setattr("dspytrack.optimization.optimizers.run", broken)
+    with lm_server() as server, pytest.raises(ValueError, match="own fault"):
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", progress=Listener())
+        pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
+    [record] = (tmp_path / "runs").iterdir()
+    [note] = Listener.notes
+    assert note.startswith("24 LM calls, $0.00")
+    assert str(record) in note and f"--resume {record.name}" in note

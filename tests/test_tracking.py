@@ -80,12 +80,12 @@ def test_best_finds_nothing_where_only_failed_runs_are_and_takes_no_run_that_is_
         return run_id
 
     logged(None, None)
-    with pytest.raises(NotFoundError, match=r"^no finished run has improvement_percentage$"):
+    with pytest.raises(NotFoundError, match=r"^no finished run has improvement_percentage, in the experiment "):
         tracker.best()
     assert tracker.search("metrics.improvement_percentage > 0.1") == []
     for gain, verdict in ((0.9, "inconclusive"), (-0.9, "worse"), (0.7, "no difference shown")):
         logged(gain, verdict)
-    with pytest.raises(NotFoundError, match=r"is significantly better$"):
+    with pytest.raises(NotFoundError, match=r"is significantly better, in "):
         tracker.best(significant=True)
     found = logged(0.2, "better")
     assert tracker.best(significant=True).info.run_id == found

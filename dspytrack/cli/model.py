@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dspytrack.cli.options import EnvFile, Json, config_from
+from dspytrack.cli.answer import answering
+from dspytrack.cli.options import EnvFile, Experiment, Json, Significant, tracker_from
 
 app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 
@@ -17,13 +18,13 @@ app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 def pull(
     ref: Annotated[str, typer.Argument(help="A run id, or best.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
+    significant: Significant = False,
     as_json: Json = False,
+    experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """Download a run's program: checksums verified, no pickle."""
-    from dspytrack.tracking.tracker import MLflowTracker
-
-    pulled = MLflowTracker(config_from(env_file)).pull(ref, out)
+    pulled = tracker_from(env_file, experiment).pull(ref, out, significant)
     typer.echo(
         json.dumps({"run_id": pulled.run_id, "folder": str(pulled.folder)}, indent=2) if as_json else pulled.folder
     )
@@ -37,8 +38,19 @@ def predict(
         typer.FileText, typer.Option("--input", help="A JSONL file, - for standard input.", encoding="utf-8")
     ] = "-",  # type: ignore[assignment]
 ) -> None:
-    """Run a pulled program on JSON lines; one JSON line out for each."""
+    """Run a pulled program on JSON lines; one JSON line out for each.
+
+    Where rows fail the exit code is 6 if it was the LM each time, else 1; what the others answered is printed.
+    """
+    from dspytrack.tracking.answers import is_of_lm
     from dspytrack.tracking.model import predict as run
 
-    for found in run(folder, (line for line in source if line.strip())):
-        typer.echo(json.dumps(found, ensure_ascii=False, default=str))
+    rows, failures = 0, list[Exception]()
+    with answering() as answer:
+        for found in run(folder, (line for line in source if line.strip()), failed=failures.append):
+            rows += 1
+            typer.echo(json.dumps(found, ensure_ascii=False), file=answer)
+    if failures:
+        of_lm = sum(is_of_lm(error) for error in failures)
+        typer.echo(f"{len(failures)} of {rows} rows failed{f', {of_lm} of them at the LM' if of_lm else ''}", err=True)
+        raise typer.Exit(6 if of_lm == len(failures) else 1)

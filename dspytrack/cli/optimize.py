@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from dspytrack.cli.answer import answering
 from dspytrack.cli.options import tracked_in
 from dspytrack.errors import UnreachableError, UsageError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dspytrack.request import OptimizationRequest
     from dspytrack.tracking.config import MLflowConfig
 
+Show = Callable[[bool, TextIO], int]
+"""Prints what came of it, as JSON or for people, and says the exit code."""
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 1}
 
 
@@ -54,12 +56,12 @@ def optimize(
     from dspytrack.config_file import load_request, located
 
     _check_options(dry_run, probe, resume, allow_changes)
-    with redirect_stdout(sys.stderr):  # stdout is the answer's alone, whatever a program or a metric prints
+    with answering() as answer:
         request = load_request(config, settings or ())
         with located(config):
             mlflow_config = None if no_tracking else tracked_in(env_file)
             show = _planned(request, probe) if dry_run else _ended(request, mlflow_config, resume, allow_changes)
-    code = show(as_json)
+        code = show(as_json, answer)
     if code:
         raise typer.Exit(code)
 
@@ -78,7 +80,7 @@ def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes:
         raise UsageError("--allow-changes is for --resume")
 
 
-def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
+def _planned(request: OptimizationRequest, probe: int) -> Show:
     """Plan a run; what shows the plan, and its exit code."""
     from dspytrack.cli.show_plan import print_plan
     from dspytrack.optimization.estimate import estimate, run_probe
@@ -88,8 +90,8 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
     probed = run_probe(plan, probe) if probe else None
     phases = estimate(plan, probed)
 
-    def show(as_json: bool) -> int:
-        print_plan(plan, phases, probed, as_json)
+    def show(as_json: bool, answer: TextIO) -> int:
+        print_plan(plan, phases, probed, as_json, answer)
         return 0
 
     return show
@@ -97,7 +99,7 @@ def _planned(request: OptimizationRequest, probe: int) -> Callable[[bool], int]:
 
 def _ended(
     request: OptimizationRequest, mlflow_config: MLflowConfig | None, resume: str | None, allow_changes: bool
-) -> Callable[[bool], int]:
+) -> Show:
     """Run to the end; what shows the result, and its exit code."""
     from dspytrack.cli.progress import watching
     from dspytrack.cli.show_result import print_result
@@ -107,8 +109,8 @@ def _ended(
         pipeline = OptimizationPipeline(mlflow_config, mlflow_config is not None, progress=progress)
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
-    def show(as_json: bool) -> int:
-        print_result(result, as_json)
+    def show(as_json: bool, answer: TextIO) -> int:
+        print_result(result, as_json, answer, mlflow_config.experiment_name if mlflow_config else None)
         return UnreachableError.exit_code if result.unreachable else EXIT_CODES[result.status]
 
     return show

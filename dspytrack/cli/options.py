@@ -10,9 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from dspytrack.tracking.config import MLflowConfig
+    from dspytrack.tracking.tracker import MLflowTracker
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
 Experiment = Annotated[str | None, typer.Option("--experiment", help="Default: that of the env file.")]
+Significant = Annotated[bool, typer.Option("--significant", help="Of best: only runs found better, with p < 0.05.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -32,12 +34,11 @@ class Order(str, Enum):
     asc = "asc"
 
 
-def config_from(env_file: Path | None, experiment: str | None = None) -> MLflowConfig:
+def config_from(env_file: Path | None) -> MLflowConfig:
     """The MLflow settings of a command."""
     from dspytrack.tracking.config import MLflowConfig
 
-    config = MLflowConfig.load(env_file)
-    return config if experiment is None else config.model_copy(update={"experiment_name": experiment})
+    return MLflowConfig.load(env_file)
 
 
 def tracked_in(env_file: Path | None) -> MLflowConfig:
@@ -45,3 +46,15 @@ def tracked_in(env_file: Path | None) -> MLflowConfig:
     config = config_from(env_file)
     config.check_writable()
     return config
+
+
+def tracker_from(env_file: Path | None, experiment: str | None) -> MLflowTracker:
+    """The door to MLflow of a command; an experiment that is named has to be there."""
+    from dspytrack.tracking.tracker import MLflowTracker
+
+    config = config_from(env_file)
+    if experiment is None:
+        return MLflowTracker(config)
+    tracker = MLflowTracker(config.model_copy(update={"experiment_name": experiment}))
+    tracker.check_experiment()
+    return tracker

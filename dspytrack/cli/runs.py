@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Order, config_from
+from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Order, Significant, config_from, tracker_from
 
 app = typer.Typer(no_args_is_help=True, help="Find and look at runs.")
 _DEFAULT = "improvement_percentage,statistical_significance,optimized_success_rate"
@@ -35,17 +35,21 @@ def search(
     from dspytrack.tracking.documents import of_record, of_run
 
     if local:
-        from dspytrack.optimization.record import all_records
+        from itertools import islice
+
+        from dspytrack.optimization.record import RUNS_DIR
+        from dspytrack.optimization.records import read_each
 
         if filter_string or order_by:
             raise UsageError("--filter and --order-by are MLflow's; --local lists records as they are")
-        documents = [of_record(record) for record in all_records()[:max_results]]
+        nothing = f"no runs under {RUNS_DIR}; `dspytrack optimize config.yaml` makes one"
+        documents = [document for _, document in islice(read_each(of_record, RUNS_DIR, _tell), max_results)]
     else:
-        from dspytrack.tracking.tracker import MLflowTracker
-
-        found = MLflowTracker(config_from(env_file, experiment)).search(filter_string, max_results, order_by)
-        documents = [of_run(run) for run in found]
-    print_runs(documents, _known(_names(columns), documents), Format.json if as_json else form)
+        tracker = tracker_from(env_file, experiment)
+        documents = [of_run(run) for run in tracker.search(filter_string, max_results, order_by)]
+        nothing = f"no runs{' that fit' if filter_string else ''} in {tracker.place}"
+        nothing += "" if filter_string else "; `dspytrack optimize config.yaml` makes one"
+    print_runs(documents, _known(_names(columns), documents), Format.json if as_json else form, nothing)
 
 
 @app.command()
@@ -53,7 +57,7 @@ def best(
     metric: Annotated[str, typer.Option("--metric", help="What the best is the best by.")] = "improvement_percentage",
     order: Annotated[Order | None, typer.Option("--order", help="Default: the metric's own better way.")] = None,
     filter_string: Filter = "",
-    significant: Annotated[bool, typer.Option("--significant", help="Only runs found better, with p < 0.05.")] = False,
+    significant: Significant = False,
     form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
     as_json: Json = False,
     experiment: Experiment = None,
@@ -63,13 +67,12 @@ def best(
     from dspytrack.cli.tables import print_runs
     from dspytrack.errors import UsageError, did_you_mean
     from dspytrack.tracking.documents import of_run
-    from dspytrack.tracking.tracker import MLflowTracker
 
     known = [*Format.__members__, "id"]
     if form not in known:
         raise UsageError(f"--format: expected {', '.join(known)}, not {form}.{did_you_mean(form, known)}")
     wanted = order.value if order else None
-    run = MLflowTracker(config_from(env_file, experiment)).best(metric, wanted, filter_string, significant)
+    run = tracker_from(env_file, experiment).best(metric, wanted, filter_string, significant)
     if as_json or form == "json":
         typer.echo(json.dumps(of_run(run), indent=2, allow_nan=False))
     elif form == "id":
@@ -80,16 +83,17 @@ def best(
 
 @app.command()
 def show(
-    ref: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or best.")],
+    ref: Annotated[str, typer.Argument(metavar="RUN", help="A run id, a record's id, or best.")],
+    significant: Significant = False,
     as_json: Json = False,
+    experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """One run in full."""
     from dspytrack.cli.show_run import print_run
-    from dspytrack.tracking.documents import of_run
-    from dspytrack.tracking.tracker import MLflowTracker
+    from dspytrack.tracking.documents import of_ref
 
-    document = of_run(MLflowTracker(config_from(env_file)).get(ref))
+    document = of_ref(tracker_from(env_file, experiment), ref, significant)
     if as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -108,7 +112,7 @@ def sync(
     from dspytrack.tracking.sync import sync as send
 
     sent = []
-    for record, mlflow_run_id in send(config_from(env_file), run_id):
+    for record, mlflow_run_id in send(config_from(env_file), run_id, tell=_tell):
         sent.append({"record": record.run_id, "run_id": mlflow_run_id})
         if not as_json:
             typer.echo(f"{record.run_id} -> {mlflow_run_id}")
@@ -117,6 +121,10 @@ def sync(
     else:
         typer.echo(f"{len(sent)} sent" if sent else "nothing to send; every finished run is in MLflow")
         typer.echo("next: dspytrack runs search")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:

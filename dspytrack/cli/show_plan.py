@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 from rich import box
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dspytrack.optimization.plan import Plan
 
 
-def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_json: bool) -> None:
+def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_json: bool, answer: TextIO) -> None:
     """Show the parts, the optimizers and each phase's LM calls; with a probe tokens, cost and time too."""
     parts = {name: len(getattr(plan.parts, name)) for name in ("train", "val", "test")}
     optimizers = [
@@ -31,9 +31,9 @@ def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_
             "phases": [asdict(one) for one in phases],
             "probe": asdict(probe) if probe else None,
         }
-        typer.echo(json.dumps(document, indent=2, default=str))
+        typer.echo(json.dumps(document, indent=2, default=str), file=answer)
         return
-    console = Console(highlight=False)
+    console = Console(file=answer, highlight=False)
     console.print("examples: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
     console.print(_table(phases, probe is not None))
     for one in plan.optimizers:

@@ -49,7 +49,7 @@ def _print_running(found: ServerStatus) -> None:
         table.add_row(service.name, service.state, service.health, service.image, size)
     console.print(table)
     runs = "" if found.runs is None else f" · {found.runs} run{'' if found.runs == 1 else 's'}"
-    console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}){runs}")
-    console.print(f"artifacts in {found.artifacts}", soft_wrap=True)
+    console.print(f"MLflow {found.version or 'does not answer'} (client {found.client_version}){runs}", markup=False)
+    console.print(f"artifacts in {found.artifacts}", markup=False, soft_wrap=True)
     login = "the login in the env file" if found.auth else "without a login"
-    console.print(f"{found.address}, {login}", soft_wrap=True)
+    console.print(f"{found.address}, {login}", markup=False, soft_wrap=True)

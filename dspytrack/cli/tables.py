@@ -11,21 +11,33 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.cli.options import Format
 from dspytrack.cli.values import format_value
 
+_OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
+_GAP = 2  # between two columns
 _SHORT = {
     "improvement_percentage": "improved",
     "statistical_significance": "p-value",
-    "optimized_success_rate": "success rate",
+    "optimized_success_rate": "success",
     "duration_seconds": "duration",
 }
 
 
-def print_runs(documents: Sequence[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print runs in the form asked for; numbers keep all their digits except where people read them."""
+def print_runs(
+    documents: Sequence[dict[str, Any]], columns: Sequence[str], form: Format, nothing: str = "no runs"
+) -> None:
+    """Print runs in the form asked for; numbers keep all their digits except where people read them.
+
+    Args:
+        documents: the runs.
+        columns: metrics to show.
+        form: how.
+        nothing: what people read where there are none.
+    """
     if form is Format.json:
         typer.echo(json.dumps(list(documents), indent=2, allow_nan=False))
         return
@@ -39,27 +51,45 @@ def print_runs(documents: Sequence[dict[str, Any]], columns: Sequence[str], form
         typer.echo("| " + " | ".join(["---"] * (3 + len(columns))) + " |")
         for row in _shown(cells, columns):
             typer.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-    else:
+    elif documents:
         _table(documents, cells, columns)
+    else:
+        Console().print(nothing, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns: Sequence[str]) -> None:
     console = Console(highlight=False)
-    if not documents:
-        console.print("no runs; `dspytrack optimize config.yaml` makes one")
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = _shown(cells, columns)
+    outcomes = [_outcome(document, *row[1:3]) for document, row in zip(documents, rows, strict=True)]
+    heads = [escape(_SHORT.get(name, name.replace("_", " "))) for name in columns]
+    widths = [max(map(len, [*head.split(), *(row[3 + i] for row in rows)])) for i, head in enumerate(heads)]
+    room = console.width - 2 - max(len(row[0]) for row in rows) - sum(width + _GAP for width in widths)
+    beside = room >= _OUTCOME_WIDTH + _GAP  # else below the id: neither ids nor numbers are broken
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run id", no_wrap=True)
-    table.add_column("outcome", min_width=8)
-    for name in columns:
-        table.add_column(_SHORT.get(name, name), justify="right", overflow="fold")
-    for run_id, status, verdict, *figures in _shown(cells, columns):
-        table.add_row(run_id, verdict if status == "completed" and verdict else status, *figures)
-    console.print(table)
+    if beside:
+        table.add_column("outcome", min_width=_OUTCOME_WIDTH)
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(head, justify="right", min_width=width)
+    for outcome, row in zip(outcomes, rows, strict=True):
+        table.add_row(*([row[0], outcome] if beside else [f"{row[0]}\n{outcome}"]), *row[3:])
+    console.print(table, width=console.width - min(room, 0), crop=False)
+    _print_ways_on(console, documents)
+
+
+def _print_ways_on(console: Console, documents: Sequence[dict[str, Any]]) -> None:
     for document in documents:
         if "resume" in document:
-            console.print(f"interrupted: {document['resume']}", markup=False, soft_wrap=True)
-    console.print(f"next: dspytrack runs show {documents[0]['run_id']}")
+            status = document["tags"].get("status", "unfinished").replace("_", " ")
+            console.print(f"{status}: {document['resume']}", markup=False, soft_wrap=True)
+    for command in dict.fromkeys(one["unsent"] for one in documents if "unsent" in one):
+        console.print(f"unsent: {command}", markup=False, soft_wrap=True)
+    console.print(f"next: dspytrack runs show {documents[0]['run_id']}", markup=False, soft_wrap=True)
+
+
+def _outcome(document: dict[str, Any], status: str, verdict: str) -> str:
+    outcome = verdict if status == "completed" and verdict else status.replace("_", " ")
+    return escape(f"{outcome}{' (unsent)' if 'unsent' in document else ''}")
 
 
 def _head(document: dict[str, Any]) -> list[Any]:

@@ -1,8 +1,9 @@
-"""How a metric's value is printed, by its name: fractions as %, USD, ms, seconds."""
+"""How a metric's value is printed, by its name (fractions as %, USD, ms, seconds), and what several commands advise."""
 
 from __future__ import annotations
 
 import re
+import shlex
 
 
 def format_value(name: str, value: float | None) -> str:
@@ -22,3 +23,8 @@ def format_value(name: str, value: float | None) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def predict_command(folder: str) -> str:
+    """What runs the program in a folder."""
+    return f"dspytrack model predict {shlex.quote(folder)} --input rows.jsonl"

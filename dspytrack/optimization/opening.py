@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from dspytrack.errors import ChangedError, NotFoundError, UsageError
 from dspytrack.optimization.artifacts import write_inputs
+from dspytrack.optimization.changes import CAPS, Change, changes, raises_a_cap
 from dspytrack.optimization.environment import versions_and_commit
 from dspytrack.optimization.plan import Plan
-from dspytrack.optimization.record import UNFINISHED, Record, all_records, find, now
+from dspytrack.optimization.record import UNFINISHED, Record, now
+from dspytrack.optimization.records import find, read_each
 
 NEWEST = "newest"
-FORMAT = 2
+FORMAT = 3
 """Of a record: raised where an older one cannot be gone on with."""
 
 
@@ -34,19 +36,8 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
     request, record = plan.request, Record.create(runs_dir)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     facts = versions_and_commit(request.base_dir)
-    tags = request.tracking.tags | {
-        "target_type": request.target.type,
-        "target_id": request.target.id,
-        "target_scope": request.target.scope,
-        "algorithms": ",".join(one.name for one in plan.optimizers),
-        "dataset_fingerprint": plan.parts.fingerprint,
-        "git_commit": facts["git_commit"] or "unknown",
-    }
-    parameters = {
-        f"optimizer_args.{one.name}.{name}": value for one in plan.optimizers for name, value in one.arguments.items()
-    }
-    record.write("request.json", request.resolved())
     parts = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
+    record.write("request.json", request.resolved())
     record.write("parts.json", parts)
     write_inputs(record, plan)
     record.note(
@@ -55,52 +46,114 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
         started_at=now(),
         config=str(request.source) if request.source else None,
         fingerprint={"data": plan.parts.fingerprint, "sources": _sources(request.base_dir)},
-        tags=tags,
-        params=parameters | {f"stated_baseline_{name}": value for name, value in stated.items()},
+        tags=_tags(plan, facts["git_commit"]),
+        params=_arguments(plan) | {f"stated_baseline_{name}": value for name, value in stated.items()},
         **facts,
     )
     return record
 
 
-def reopen(plan: Plan, runs_dir: Path, which: str) -> Record:
-    """The record of a run to go on with.
+def _tags(plan: Plan, git_commit: str | None) -> dict[str, str]:
+    target = plan.request.target
+    return plan.request.tracking.tags | {
+        "target_type": target.type,
+        "target_id": target.id,
+        "target_scope": target.scope,
+        "algorithms": ",".join(one.name for one in plan.optimizers),
+        "dataset_fingerprint": plan.parts.fingerprint,
+        "git_commit": git_commit or "unknown",
+    }
+
+
+def _arguments(plan: Plan) -> dict[str, Any]:
+    return {
+        f"optimizer_args.{one.name}.{name}": value for one in plan.optimizers for name, value in one.arguments.items()
+    }
+
+
+def reopen(plan: Plan, runs_dir: Path, which: str, tell: Callable[[str], None] = lambda _: None) -> Record:
+    """The record of a run to go on with. What alters no answer is taken from the request as it is now.
 
     Args:
         plan: what the request says now.
         runs_dir: where records are kept.
-        which: a run id (the record's or MLflow's), or "newest": the newest unfinished run of this config file.
+        which: a run id (the record's or MLflow's), or "newest": the newest of this config file that can go on.
+        tell: is given a line for each change that is taken over, and for each record that is damaged and left out.
 
     Raises:
         NotFoundError: where there is none.
         UsageError: where it has ended or is running.
         ChangedError: where what it was started with has changed, naming each thing.
     """
-    record = find(which, runs_dir) if which != NEWEST else _newest(plan, runs_dir)
-    state = record.state
-    if state not in UNFINISHED:
-        raise UsageError(f"{record.run_id} is {state}; there is nothing to resume")
-    changes = list(_changes(record, plan))
-    if changes:
-        raise ChangedError(record.run_id, changes)
+    record = find(which, runs_dir) if which != NEWEST else _newest(plan, runs_dir, tell)
+    changed = changes(record.request, plan.request.resolved())
+    if not _goes_on(record, changed):
+        raise _ended(record)
+    refused = [*_of_this_version(record), *(str(one) for one in changed if not one.is_free), *_of_files(record, plan)]
+    if refused:
+        raise ChangedError(record.run_id, refused)
+    if changed:
+        _take_over(record, plan, changed)
+        for one in changed:
+            tell(f"{one}{_stays(record, one)}")
     return record
 
 
-def _newest(plan: Plan, runs_dir: Path) -> Record:
+def _goes_on(record: Record, changed: list[Change]) -> bool:
+    """Whether there is something left to do: a run at its budget goes on where a cap has been raised."""
+    state = record.state
+    return state in UNFINISHED or (state == "budget_reached" and raises_a_cap(changed))
+
+
+def _ended(record: Record) -> UsageError:
+    state = record.state
+    if state == "budget_reached":
+        caps = [f"constraints.{name}" for name in CAPS if (record.request.get("constraints") or {}).get(name)]
+        return UsageError(f"{record.run_id} has reached its budget; raise {' or '.join(caps)} to go on with it")
+    return UsageError(f"{record.run_id} is {state}; there is nothing to resume")
+
+
+def _newest(plan: Plan, runs_dir: Path, tell: Callable[[str], None]) -> Record:
     source = plan.request.source
-    for record in all_records(runs_dir):
-        if record.info.get("config") == (str(source) if source else None) and record.state in UNFINISHED:
+
+    def fits(record: Record) -> bool:
+        if record.info.get("config") != (str(source) if source else None):
+            return False
+        return _goes_on(record, changes(record.request, plan.request.resolved()))
+
+    for record, wanted in read_each(fits, runs_dir, tell):
+        if wanted:
             return record
     raise NotFoundError(f"no unfinished run of {source or 'this request'} under {runs_dir}")
 
 
-def _changes(record: Record, plan: Plan) -> Iterator[str]:
-    """What differs from the start of the run, in words."""
+def _take_over(record: Record, plan: Plan, changed: list[Change]) -> None:
+    """Keep the request as it is now; what was before stays in the record's list of changes."""
+    before = record.info
+    noted = {one.key: {"was": one.was, "is": one.now} for one in changed}
+    record.write("request.json", plan.request.resolved())
+    write_inputs(record, plan)
+    record.note(
+        tags=_tags(plan, before.get("git_commit")),
+        params=(before.get("params") or {}) | _arguments(plan),
+        changes=[*(before.get("changes") or []), {"at": now(), "keys": noted}],
+    )
+
+
+def _stays(record: Record, change: Change) -> str:
+    """An MLflow run cannot move to another experiment."""
+    experiment = (record.read("tracking.json") or {}).get("experiment")
+    moves = change.key == "tracking.experiment_name" and experiment is not None
+    return f"; this run stays in the experiment {experiment}, where it began" if moves else ""
+
+
+def _of_this_version(record: Record) -> Iterator[str]:
     if record.info.get("format") != FORMAT:
         yield f"records were of format {record.info.get('format')}, are of format {FORMAT}"
-    before, after = dict(_flat(record.request)), dict(_flat(plan.request.resolved()))
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
-            yield f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
+
+
+def _of_files(record: Record, plan: Plan) -> Iterator[str]:
+    """What differs from the start of the run besides the request, in words."""
     fingerprint = record.info.get("fingerprint") or {}
     if fingerprint.get("data") != plan.parts.fingerprint:
         yield "the data has changed"
@@ -112,14 +165,6 @@ def _changes(record: Record, plan: Plan) -> Iterator[str]:
     for name, version in (record.info.get("versions") or {}).items():
         if name in ("dspy", "python") and versions[name] != version:
             yield f"{name} was {version}, is {versions[name]}"
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
 
 
 def _sources(base_dir: Path) -> dict[str, str]:

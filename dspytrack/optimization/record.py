@@ -26,14 +26,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from dspytrack.errors import ConfigError, NotFoundError, UsageError
+from dspytrack.errors import ConfigError, DamagedError, NotFoundError
+from dspytrack.optimization.lock import held, is_held
 from dspytrack.result import Candidate, OptimizationResult, Row
 
+V = TypeVar("V", bound=BaseModel)
 RUNS_DIR = Path(".dspytrack/runs")
 INPUTS = ("training_data.json", "algorithm_parameters.json", "config.yaml")
 """The artifacts that are there from the start."""
@@ -87,20 +88,19 @@ class Record:
         Raises:
             UsageError: where another process holds it.
         """
-        try:
-            with FileLock(self.folder / "lock", timeout=0):
-                yield
-        except Timeout:
-            raise UsageError(f"{self.folder}: another process is running this run") from None
+        with held(self.folder / "lock"):
+            yield
 
     @property
     def state(self) -> str:
-        """How the run stands: the status of its result, else "running", or "interrupted" where its process is gone."""
-        try:
-            with self.locked():
-                result = self.result
-        except UsageError:
+        """How the run stands: the status of its result, else "running", or "interrupted" where its process is gone.
+
+        Raises:
+            DamagedError: where its result cannot be read.
+        """
+        if is_held(self.folder / "lock"):
             return "running"
+        result = self.result  # whoever let go of the lock had written it before
         return "interrupted" if result is None else result.status
 
     @property
@@ -136,32 +136,44 @@ class Record:
         return path
 
     def read(self, name: str) -> Any:
-        """A JSON document of the record, or None where it is not there yet."""
+        """A JSON document of the record, or None where it is not there yet.
+
+        Raises:
+            DamagedError: where it is no JSON.
+        """
         path = self.folder / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        except ValueError as error:
+            raise DamagedError(path, str(error)) from error
 
     def append(self, name: str, value: BaseModel) -> None:
         """Add one JSON line."""
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(value.model_dump_json() + "\n")
 
-    def lines(self, name: str) -> Iterable[str]:
+    def lines(self, name: str) -> Iterable[bytes]:
         """The whole lines of a JSON-lines file; a torn last line is left out."""
         path = self.folder / name
         if not path.is_file():
             return []
         data = path.read_bytes()  # a line may be torn inside a character, and hold other line ends than this one
-        return [line.decode("utf-8") for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
+        return [line for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
+
+    @property
+    def seconds(self) -> float:
+        """What the sittings took, one that is going on or was killed up to the last thing that it wrote."""
+        info = self.info
+        noted, last = float(info.get("seconds", 0.0)), info.get("sitting")
+        if last is None or info.get("ended_at") is not None:
+            return noted
+        return max(noted, float(last["seconds_before"]) + self.last_written - float(last["began_at"]))
 
     def sit_down(self) -> float:
-        """Begin a sitting; the seconds that earlier ones took, up to the last thing that a killed one wrote."""
-        info = self.info
-        before = float(info.get("seconds", 0.0))
-        last = info.get("sitting")
-        if last is not None:
-            before = max(before, last["seconds_before"] + self.last_written - last["began_at"])
+        """Begin a sitting; the seconds that earlier ones took."""
+        before, last = self.seconds, self.info.get("sitting")
         number = (last["number"] if last else 0) + 1
-        self.note(sitting={"number": number, "began_at": now(), "seconds_before": before})
+        self.note(sitting={"number": number, "began_at": now(), "seconds_before": before}, ended_at=None)
         return before
 
     def mend(self) -> None:
@@ -177,11 +189,20 @@ class Record:
 
     def rows(self, side: str) -> list[Row]:
         """The evaluated rows of "baseline" or "optimized"."""
-        return [Row.model_validate_json(line) for line in self.lines(f"rows/{side}.jsonl")]
+        return self._values(f"rows/{side}.jsonl", Row)
 
     def candidates(self) -> list[Candidate]:
         """The candidate programs scored so far."""
-        return [Candidate.model_validate_json(line) for line in self.lines("candidates.jsonl")]
+        return self._values("candidates.jsonl", Candidate)
+
+    def _values(self, name: str, kind: type[V]) -> list[V]:
+        found = []
+        for number, line in enumerate(self.lines(name), start=1):
+            try:
+                found.append(kind.model_validate_json(line, extra="ignore"))
+            except ValidationError as error:
+                raise DamagedError(f"{self.folder / name}:{number}", error.errors()[0]["msg"]) from error
+        return found
 
     @property
     def request(self) -> dict[str, Any]:
@@ -191,15 +212,24 @@ class Record:
 
     @property
     def info(self) -> dict[str, Any]:
-        """run.json: run_name, started_at and ended_at (seconds since 1970), tags, parameters of the optimizers."""
+        """run.json: run_name, started_at, ended_at (seconds since 1970; None while a sitting goes on), tags, params."""
         found = self.read("run.json")
         return found if isinstance(found, dict) else {}
 
     @property
     def result(self) -> OptimizationResult | None:
-        """The result, once there is one."""
+        """The result, once there is one; what another version wrote into it besides is passed over.
+
+        Raises:
+            DamagedError: where it cannot be read.
+        """
         found = self.read("result.json")
-        return OptimizationResult.model_validate(found) if found else None
+        try:
+            return OptimizationResult.model_validate(found, extra="ignore") if found else None
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise DamagedError(self.folder / "result.json", what) from error
 
     @property
     def last_written(self) -> float:
@@ -217,24 +247,6 @@ class Record:
         for path in [*self.folder.glob("*.jsonl"), *self.folder.glob("rows/*.jsonl")]:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-
-
-def all_records(root: Path = RUNS_DIR) -> list[Record]:
-    """Every record under a folder, newest first."""
-    folders = sorted(root.glob("*/run.json"), reverse=True) if root.is_dir() else []
-    return [Record(path.parent) for path in folders]
-
-
-def find(run_id: str, root: Path = RUNS_DIR) -> Record:
-    """A record by its own id or that of its MLflow run.
-
-    Raises:
-        NotFoundError: where there is none.
-    """
-    for record in all_records(root):
-        if run_id in (record.run_id, (record.read("tracking.json") or {}).get("mlflow_run_id")):
-            return record
-    raise NotFoundError(f"no record of a run {run_id} under {root}")
 
 
 def now() -> float:

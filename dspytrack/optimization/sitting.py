@@ -20,6 +20,7 @@ from dspytrack.optimization.plan import Plan
 from dspytrack.optimization.progress import Progress
 from dspytrack.optimization.record import Record
 from dspytrack.optimization.search import Found, search
+from dspytrack.optimization.tested import keep_rows_of
 from dspytrack.result import Candidate, Row
 
 SEEN_CALLS = 16  # task calls whose mean says what a candidate takes
@@ -60,6 +61,7 @@ class Sitting:
         self._set_aside()
         found = self._search()
         plan.meter.release()
+        keep_rows_of(self._record, found.program)
         optimized, stopped = self._measure("optimized", found.program)
         return Measured(baseline, optimized, found, found.stopped or stopped)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import UsageError, did_you_mean
 from dspytrack.masking import masked
+from dspytrack.tracking.answers import plain
 
 if TYPE_CHECKING:
     import dspy
@@ -134,14 +135,18 @@ def how_to_load(folder: Path, run_id: str) -> str:
 
 
 def predict(
-    folder: Path, rows: Iterable[Mapping[str, Any] | str], base_dir: Path | None = None
+    folder: Path,
+    rows: Iterable[Mapping[str, Any] | str],
+    base_dir: Path | None = None,
+    failed: Callable[[Exception], None] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
-    """Run a packed program on rows; a row that fails gives {"error": …}.
+    """Run a packed program on rows: plain JSON data for each; a row that fails gives {"error": …}.
 
     Args:
         folder: as packed or pulled.
         rows: the inputs by name, or as a line of JSON.
         base_dir: where an imported program's module is found; the working folder by default.
+        failed: is given the reason of each row that fails.
 
     Raises:
         UsageError: where the folder does not verify, the LM cannot be built, or the rows are no text in UTF-8.
@@ -158,7 +163,15 @@ def predict(
     lm_spec = LM.model_validate(spec["lm"])
     with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
         for row in _read(rows):
-            yield _answer(program, row, spec["inputs"])
+            try:
+                found = plain(program(**_fields(row, spec["inputs"])))
+            except UsageError as error:
+                failed(error)
+                found = {"error": str(error)}
+            except Exception as error:  # noqa: BLE001 - one row's failure is that row's answer
+                failed(error)
+                found = {"error": masked(f"{type(error).__name__}: {error}")}
+            yield found
 
 
 def _read(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[Mapping[str, Any] | str]:
@@ -168,20 +181,22 @@ def _read(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[Mapping[str, Any]
         raise UsageError(f"the rows are not UTF-8: {error}") from error
 
 
-def _answer(program: dspy.Module, row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, Any]:
+def _fields(row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, Any]:
+    """The inputs of one row.
+
+    Raises:
+        UsageError: where it is no JSON object, or lacks one.
+    """
     try:
         fields = json.loads(row) if isinstance(row, str) else row
     except json.JSONDecodeError as error:
-        return {"error": f"not JSON: {error}"}
+        raise UsageError(f"not JSON: {error}") from error
     if not isinstance(fields, Mapping):
-        return {"error": f"expected a JSON object, not {type(fields).__name__}"}
+        raise UsageError(f"expected a JSON object, not {type(fields).__name__}")
     missing = [name for name in inputs if name not in fields]
     if missing:
-        return {"error": f"the row has no `{missing[0]}`.{did_you_mean(missing[0], fields)}"}
-    try:
-        return dict(program(**{name: fields[name] for name in inputs}).toDict())
-    except Exception as error:  # noqa: BLE001 - one row's failure is that row's answer
-        return {"error": masked(f"{type(error).__name__}: {error}")}
+        raise UsageError(f"the row has no `{missing[0]}`.{did_you_mean(missing[0], fields)}")
+    return {name: fields[name] for name in inputs}
 
 
 def _write(path: Path, value: Any) -> None:

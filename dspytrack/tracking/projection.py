@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dspytrack.mlflow_names import LONGEST_TAG, names_of, storable
+from dspytrack.optimization.paid import so_far
 from dspytrack.optimization.record import INPUTS, Record, now
 from dspytrack.result import OptimizationResult
 from dspytrack.tracking.client import connected
@@ -23,8 +25,9 @@ RUN_TAG = "dspytrack.run_id"
 STATUSES = {"completed": "FINISHED", "budget_reached": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 LATE_SECONDS = 15.0  # after which a slow server has made the run that it was asked for, or never will
 AT_ONCE_SECONDS = 1.0
+_TABLES = json.dumps([{"path": "evaluation.json", "type": "table"}])
 _PARAM_LIMIT = 6000
-_TAG_LIMIT = 5000
+_BATCH = 100  # params or tags in one request
 
 
 def begin(record: Record, config: MLflowConfig) -> str:
@@ -149,17 +152,28 @@ def _create(client: MlflowClient, experiment_id: str, record: Record, config: ML
 
 
 def _created(client: MlflowClient, experiment_id: str, record_id: str, info: Mapping[str, Any]) -> str:
-    tags = dict(info.get("tags") or {}) | {RUN_TAG: record_id}
-    tags = {_name(key): str(value)[:_TAG_LIMIT] for key, value in tags.items()}
-    started = int(info["started_at"] * 1000)
+    tags, started = _own_tags(info) | {RUN_TAG: record_id}, int(info["started_at"] * 1000)
     return str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
+
+
+def _own_tags(info: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that a run has from its start, by the names MLflow takes; none of them is one of MLflow's own."""
+    tags = {re.sub(r"^mlflow\.", "_mlflow.", key): value for key, value in (info.get("tags") or {}).items()}
+    return {name: str(tags[key])[:LONGEST_TAG] for key, name in names_of(tags).items()}
+
+
+def params_of(record: Record) -> dict[str, str]:
+    """The whole resolved request, flat, and the optimizers' own arguments, by the names MLflow takes."""
+    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
+    return {name: _param(values[key]) for key, name in names_of(values).items()}
 
 
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
-    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
-    for batch in _batches([Param(_name(key), _param(value)) for key, value in values.items()], 100):
+    there = client.get_run(run_id).data.params  # of a sitting whose sending was cut off; MLflow changes no param
+    params = [Param(name, value) for name, value in params_of(record).items() if name not in there]
+    for batch in _batches(params, _BATCH):
         client.log_batch(run_id, params=batch)
 
 
@@ -186,27 +200,41 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
         _send_params(client, run_id, record)
     result = record.result
     status = "interrupted" if result is None else result.status
-    ended = int(record.info.get("ended_at", record.last_written) * 1000)
+    ended = int((record.info.get("ended_at") or record.last_written) * 1000)
     started = int(record.info["started_at"] * 1000)
     metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates() if one.whole]
     tags: dict[str, Any] = {"status": status}
     if result is not None:
-        tags |= _result_tags(result)
-        known = result.metrics() if status != "interrupted" else {}
-        metrics += [Metric(name, value, ended, 0) for name, value in known.items()]
-    if (record.info.get("sitting") or {}).get("number", 1) > 1:  # what an earlier sitting ended with is over
-        there = client.get_run(run_id).data.tags
+        tags |= result_tags(result) | {"mlflow.loggedArtifacts": _TABLES}
+    found = (so_far(record) if result is None else result).metrics()
+    metrics += [Metric(name, value, ended, 0) for name, value in found.items()]
+    if (record.info.get("sitting") or {}).get("number", 1) > 1:
+        tags = _changed_tags(record) | tags
+        there = client.get_run(run_id).data.tags  # what an earlier sitting ended with is over
         for key in (key for key, value in tags.items() if value is None and key in there):
             client.delete_tag(run_id, key)
-    sent = [RunTag(key, str(value)[:_TAG_LIMIT]) for key, value in tags.items() if value is not None]
-    client.log_batch(run_id, metrics=metrics[:900], tags=sent)
-    for batch in _batches(metrics[900:], 900):
+    sent = [RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items() if value is not None]
+    for some in _batches(sent, _BATCH):
+        client.log_batch(run_id, tags=some)
+    for batch in _batches(metrics, 900):
         client.log_batch(run_id, metrics=batch)
     _send_artifacts(client, run_id, record, sorted(record.artifacts.rglob("*")))
     client.set_terminated(run_id, STATUSES[status], ended)
 
 
-def _result_tags(result: OptimizationResult) -> dict[str, Any]:
+def _changed_tags(record: Record) -> dict[str, Any]:
+    """The tags of a request that changed between two sittings, None for one that is gone, and what has changed."""
+    changes = record.info.get("changes")
+    if not changes:
+        return {}
+    prefix = "tracking.tags."
+    before = {key[len(prefix) :] for one in changes for key in one["keys"] if key.startswith(prefix)}
+    gone = {storable(key): None for key in before}
+    return gone | _own_tags(record.info) | {"request_changes": json.dumps(changes, ensure_ascii=False)}
+
+
+def result_tags(result: OptimizationResult) -> dict[str, str | None]:
+    """What a result says in words, by tag; None where it says nothing."""
     return {
         "verdict": result.verdict,
         "verdict_reason": result.reason or None,
@@ -214,7 +242,6 @@ def _result_tags(result: OptimizationResult) -> dict[str, Any]:
         "unknown": json.dumps(result.unknown) if result.unknown else None,
         "min_improvement_threshold_met": None if result.threshold_met is None else str(result.threshold_met).lower(),
         "target_reached": json.dumps(result.target_reached) if result.target_reached else None,
-        "mlflow.loggedArtifacts": json.dumps([{"path": "evaluation.json", "type": "table"}]),
     }
 
 
@@ -228,11 +255,6 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{prefix}{index}.")
     elif prefix or not isinstance(value, Mapping):
         yield prefix.rstrip("."), value
-
-
-def _name(key: str) -> str:
-    """A key as MLflow takes it."""
-    return re.sub(r"[^\w\-. /:]", "_", key)[:250]
 
 
 def _param(value: Any) -> str:

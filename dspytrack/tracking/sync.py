@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dspytrack.errors import UsageError
-from dspytrack.optimization.record import RUNS_DIR, Record, all_records, find
+from dspytrack.errors import DamagedError, UsageError
+from dspytrack.optimization.record import RUNS_DIR, Record
+from dspytrack.optimization.records import find, read_each
 from dspytrack.tracking.config import MLflowConfig
 from dspytrack.tracking.projection import is_sent, publish
 
 
-def unsent(config: MLflowConfig, runs_dir: Path = RUNS_DIR) -> list[Record]:
-    """Records that a store lacks, oldest first: those of runs that are over and were to be tracked."""
-    return [
-        record
-        for record in reversed(all_records(runs_dir))
-        if record.info.get("tracked", True) and not is_sent(record, config) and record.state != "running"
-    ]
+def unsent(
+    config: MLflowConfig, runs_dir: Path = RUNS_DIR, tell: Callable[[str], None] = lambda _: None
+) -> list[Record]:
+    """Records that a store lacks, oldest first: those of runs that are over and were to be tracked.
+
+    Args:
+        config: the store.
+        runs_dir: where records are kept.
+        tell: is given a line for each record that is damaged and left out.
+    """
+
+    def lacks(record: Record) -> bool:
+        tracked: bool = record.info.get("tracked", True)
+        return tracked and not is_sent(record, config) and record.state != "running"
+
+    return [record for record, wanted in read_each(lacks, runs_dir, tell) if wanted][::-1]
 
 
-def sync(config: MLflowConfig, run_id: str | None = None, runs_dir: Path = RUNS_DIR) -> Iterator[tuple[Record, str]]:
+def sync(
+    config: MLflowConfig,
+    run_id: str | None = None,
+    runs_dir: Path = RUNS_DIR,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[tuple[Record, str]]:
     """Send what is still local, or one run; each record as it arrives, with its MLflow run id.
+
+    Args:
+        config: the store.
+        run_id: of the one run to send.
+        runs_dir: where records are kept.
+        tell: is given a line for each record that is damaged and left out.
 
     Raises:
         NotFoundError: where no record has that id.
+        DamagedError: where the one run's record cannot be read.
         UsageError: where the run is still going on.
         UnreachableError: where the store does not answer; what arrived before is there once.
     """
-    records = unsent(config, runs_dir) if run_id is None else [find(run_id, runs_dir)]
+    records = unsent(config, runs_dir, tell) if run_id is None else [find(run_id, runs_dir)]
     refused: list[str] = []
     for record in records:
         if record.state == "running":
             raise UsageError(f"{record.run_id} is still running; it sends itself at its end")
         try:
             yield record, publish(record, config)
-        except UsageError as error:  # of this record alone: the others are sent
+        except (UsageError, DamagedError) as error:  # of this record alone: the others are sent
             refused.append(f"{record.run_id}: {error}")
     if refused:
         raise UsageError("; ".join(refused))

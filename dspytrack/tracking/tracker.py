@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dspytrack.errors import NotFoundError, UsageError
+from dspytrack.errors import NotFoundError, UsageError, did_you_mean
 from dspytrack.result import METRIC_NAMES
 from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig
@@ -36,6 +36,22 @@ class MLflowTracker:
 
     def __init__(self, config: MLflowConfig | None = None) -> None:
         self.config = config or MLflowConfig.load()
+
+    def check_experiment(self) -> None:
+        """See that the experiment is there.
+
+        Raises:
+            UsageError: where it is not, with the nearest name.
+            UnreachableError: where the store does not answer.
+        """
+        name = self.config.experiment_name
+        with connected(self.config) as client:
+            found = client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage != "deleted":
+                return
+            known = sorted(one.name for one in client.search_experiments(max_results=1000))
+        near = did_you_mean(name, known) or f" Known are {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
+        raise UsageError(f"{self.config.shown} has no experiment `{name}`.{near}")
 
     def search(self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None) -> list[Run]:
         """Runs of the experiment, newest first unless ordered; none where the experiment is not there yet.
@@ -86,23 +102,41 @@ class MLflowTracker:
             raise no_metric(metric, known)
         fit = [run for run in runs if qualifies(run, metric, significant)]
         if not fit:
-            raise NotFoundError(f"no finished run has {metric}{' and is significantly better' if significant else ''}")
+            what = f"no finished run has {metric}{' and is significantly better' if significant else ''}"
+            raise NotFoundError(f"{what}, in {self.place}")
         up = (order or better_direction(metric)).upper() == "DESC"
         return (max if up else min)(fit, key=lambda run: run.data.metrics[metric])
 
-    def get(self, run_id: str) -> Run:
+    @property
+    def place(self) -> str:
+        """Where runs are looked for, in words."""
+        return f"the experiment {self.config.experiment_name} at {self.config.shown}"
+
+    def get(self, run_id: str, significant: bool = False) -> Run:
         """One run by its id, or `best`.
 
+        Args:
+            run_id: of the run.
+            significant: of `best`: only of runs found better.
+
         Raises:
-            UsageError: where there is no such run.
+            NotFoundError: where no run qualifies as the best.
+            UsageError: where there is no such run, or `significant` is asked of another one than `best`.
         """
         if run_id == "best":
-            return self.best()
+            return self.best(significant=significant)
+        if significant:
+            raise UsageError("--significant goes with `best`: it says of which runs the best is taken")
         with reading(self.config) as client:
             return client.get_run(run_id)
 
-    def pull(self, ref: str, out: Path) -> Pulled:
+    def pull(self, ref: str, out: Path, significant: bool = False) -> Pulled:
         """Download a run's model into a folder, verified and without its pickle.
+
+        Args:
+            ref: a run id, or `best`.
+            out: the folder.
+            significant: of `best`: only of runs found better.
 
         Raises:
             NotFoundError: where the run has no model.
@@ -113,7 +147,7 @@ class MLflowTracker:
         with _written_to(out):
             if out.exists() and any(out.iterdir()):
                 raise UsageError(f"{out} is not empty; choose another folder")
-        run_id = self.get(ref).info.run_id
+        run_id = self.get(ref, significant).info.run_id
         with reading(self.config) as client, tempfile.TemporaryDirectory() as folder:
             got = _downloaded(client, run_id, NAME, folder)
             verify(got)

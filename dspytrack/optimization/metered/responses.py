@@ -108,7 +108,8 @@ class RunCache(Cache):  # type: ignore[misc]
         call = current_call.get()
         place = sha256(call.place.encode()).hexdigest()[:12] + ":" if call is not None and call.place else ""
         namespace = dspy.settings.get("dspytrack_namespace") or ""
-        return f"{namespace}{place}{super().cache_key(request, ignored_args_for_cache_key)}"
+        ignored = [*(ignored_args_for_cache_key or ()), "timeout"]  # how long is waited alters no answer
+        return f"{namespace}{place}{super().cache_key(request, ignored)}"
 
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
         """A response the run has, waiting for one in flight; on a miss the call is admitted or the run ends."""
