@@ -12,17 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dspytrack.cli.values import predict_command
+from dspytrack.cli.advice import predict_command
+from dspytrack.figures import measures
 from dspytrack.optimization.record import Record
 from dspytrack.result import Comparison, OptimizationResult
 from dspytrack.tracking.documents import resume_command
 
-_ROWS = (
-    ("success rate", "success_rate", "success_rate_improvement", "{:.1%}", "{:+.1%}"),
-    ("quality score", "quality_score", "quality_improvement", "{:.3f}", "{:+.3f}"),
-    ("cost a task", "avg_cost", "cost_reduction", "${:.6f}", "${:+.6f}"),
-    ("latency", "avg_latency_ms", "latency_reduction_ms", "{:.0f} ms", "{:+.0f} ms"),
-)
 _COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -76,12 +71,8 @@ def _comparison_table(c: Comparison) -> Table:
     table = Table(title=f"{c.examples} test examples, {c.left_out} left out", title_justify="left")
     for name in ("", "baseline", "optimized", "better by"):
         table.add_column(name, justify="left" if not name else "right")
-    for label, name, difference, form, signed in _ROWS:
-        values = getattr(c.baseline, name), getattr(c.optimized, name)
-        change = getattr(c, difference)
-        cells = ["unknown" if value is None else form.format(value) for value in values]
-        shown = "unknown" if change is None else signed.format(change)
-        table.add_row(label, *cells, shown.replace("$+", "+$").replace("$-", "-$"))
+    for one in measures(c):
+        table.add_row(one.label, one.baseline, one.optimized, one.better_by)
     return table
 
 

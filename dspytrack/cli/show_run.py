@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dspytrack.cli.values import format_value, predict_command
+from dspytrack.cli.advice import predict_command
+from dspytrack.figures import format_value
 
 _PAIRS = ("success_rate", "quality_score", "avg_cost", "avg_latency_ms", "latency_p50_ms", "latency_p95_ms")
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.cli.options import Format
-from dspytrack.cli.values import format_value
+from dspytrack.figures import format_value
 
 _OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
 _GAP = 2  # between two columns
