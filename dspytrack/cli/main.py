@@ -104,7 +104,8 @@ def _trace(error: BaseException, debug: bool) -> None:
 
 def _leave(code: int) -> None:
     """End the process now where a run was cut off: a call that hangs in a thread would hold it up for minutes."""
-    if code in (5, 6, 130):  # a budget, something out of reach, an interruption
+    interruption = sys.modules.get("dspytrack.optimization.interruption")
+    if code == 130 or (interruption is not None and interruption.left_behind()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -13,6 +13,7 @@ from dspytrack.errors import RunStop
 from dspytrack.optimization.metered.budget import Meter
 
 T = TypeVar("T")
+_left: list[threading.Thread] = []
 GRACE = 2.0  # seconds that calls in flight get to come home after an interruption
 
 
@@ -94,8 +95,14 @@ def in_thread(work: Callable[[], T], meter: Meter) -> T:
         if interrupted:
             thread.join(GRACE)
         if thread.is_alive() and stopped is not None and (interrupted or overdue):
+            _left.append(thread)
             raise RunStop(stopped.reason, str(stopped))
     if failure:
         meter.settle(GRACE)
         raise failure[0]
     return outcome[0]
+
+
+def left_behind() -> bool:
+    """Whether work that was left behind is still under way: Python would wait for it at the process's end."""
+    return any(thread.is_alive() for thread in _left)
