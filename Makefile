@@ -31,7 +31,7 @@ lint: install  ## ruff, mypy and the order of the rooms
 	$(BIN)/lint-imports --no-logo
 
 check: lint  ## lint, types and unit tests, in under a minute
-	$(BIN)/pytest -q -m 'not integration and not engine and not local_lm'
+	$(BIN)/pytest -q -n 2 --dist loadfile -m 'not integration and not engine and not local_lm'
 
 test: lint  ## set up and run every test
 	$(BIN)/pytest -q -m local_lm

@@ -401,6 +401,7 @@ def test_code_of_the_user_that_ends_the_process_is_no_success(
     assert "code of yours called sys.exit(0)" in err
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("arguments", [("runs", "sync"), ("runs", "search"), ("runs", "search", "--local")])
 def test_what_only_looks_at_runs_does_not_import_dspy(folder: Path, arguments: tuple[str, ...]) -> None:
     mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()

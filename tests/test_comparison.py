@@ -128,6 +128,7 @@ def test_the_interval_holds_the_mean_and_is_seeded() -> None:
     assert bootstrap_interval(np.zeros(5), 0.05, 0) == (None, None)
 
 
+@pytest.mark.integration
 def test_the_memory_of_the_resampling_does_not_grow_with_the_examples() -> None:
     before, after = np.random.default_rng(0).random((2, 2_000))
     tracemalloc.start()

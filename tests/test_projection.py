@@ -87,6 +87,7 @@ def test_a_run_killed_synced_resumed_and_killed_again_is_synced_again(config: ML
     assert unsent(config, tmp_path / "runs") == []
 
 
+@pytest.mark.integration
 def test_a_run_that_a_slow_server_makes_late_is_not_made_twice(
     config: MLflowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
