@@ -181,7 +181,8 @@ def test_a_header_from_the_environment_reaches_the_lm_and_nothing_else(
     edited(folder, "openai/gpt-4o-mini", f"openai/gpt-4o-mini, options: {{extra_headers: {headers}}}")
     with lm_server() as server:
         asked = load_request(folder / "config.yaml", [f"lm.api_base={server.api_base}"])
-        pipeline = OptimizationPipeline(MLflowConfig(tracking_uri=uri, artifact_location=str(tmp_path / "sent")))
+        tracking = MLflowConfig(tracking_uri=uri, artifact_location=str(tmp_path / "sent"))
+        pipeline = OptimizationPipeline(tracking, runs_dir=tmp_path / "runs")
         result = pipeline.run(asked)
         assert (result.status, result.tracking_error) == ("completed", None)
         assert {(one["ocp-apim-subscription-key"], one["authorization"]) for one in server.headers} == {
