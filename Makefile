@@ -41,4 +41,4 @@ bench: install  ## time the command line and the overhead of a tracked run
 	$(BIN)/python -m tests.bench
 
 faults: install  ## kill runs of every optimizer at seeded moments; writes tests/faults.md
-	$(BIN)/python -m tests.fault_matrix
+	$(BIN)/python -m tests.support.fault_matrix

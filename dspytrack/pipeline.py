@@ -14,17 +14,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dspytrack.config.masking import masked
+from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import ChangedError, RunStop, UnreachableError
-from dspytrack.masking import masked
-from dspytrack.optimization.interruption import Cancellation, interruptible
-from dspytrack.optimization.progress import Progress, Quiet
-from dspytrack.optimization.record import RUNS_DIR, Record, now
-from dspytrack.request import OptimizationRequest
-from dspytrack.result import OptimizationResult, PerformanceMetrics
+from dspytrack.record.store import RUNS_DIR, Record, now
+from dspytrack.results.values import OptimizationResult, PerformanceMetrics
+from dspytrack.runs.events import Progress, Quiet
+from dspytrack.runs.interrupt import Cancellation, interruptible
 
 if TYPE_CHECKING:
-    from dspytrack.optimization.plan import Plan
-    from dspytrack.optimization.search import Found
+    from dspytrack.runs.plan import Plan
+    from dspytrack.runs.search import Found
     from dspytrack.tracking.config import MLflowConfig
 
 _ONE_AT_A_TIME = threading.Lock()  # protects what is the process's own: stdout, and DSPy's cache and way of calling
@@ -87,7 +87,7 @@ class OptimizationPipeline:
             ConfigError: for a mistake in the request; nothing was spent.
             UsageError: where the run cannot be resumed.
         """
-        from dspytrack.optimization.plan import make_plan
+        from dspytrack.runs.plan import make_plan
 
         with _ONE_AT_A_TIME:  # while it is planned, too: a check takes the place of DSPy's cache as a run does
             plan = make_plan(request, training_data)
@@ -99,8 +99,8 @@ class OptimizationPipeline:
 
     def _carried_out(self, plan: Plan, record: Record, stated: Mapping[str, float]) -> OptimizationResult:
         """One sitting, from opening the record to publishing what is known at its end."""
-        from dspytrack.optimization.metered.run import metering
-        from dspytrack.optimization.outcome import cut_off
+        from dspytrack.lm.metering.dspy_hooks import metering
+        from dspytrack.runs.outcome import cut_off
 
         with record.locked(), interruptible(plan.meter), _disk_space(record):
             seconds = record.sit_down()
@@ -131,7 +131,7 @@ class OptimizationPipeline:
                 return self._close(record, plan, result, projection)
 
     def _open(self, plan: Plan, stated: Mapping[str, float], resume: str | None, allow_changes: bool) -> Record:
-        from dspytrack.optimization.opening import open_new, reopen
+        from dspytrack.runs.resume import open_new, reopen
 
         if resume is not None:
             try:
@@ -144,9 +144,9 @@ class OptimizationPipeline:
 
     def _measured(self, plan: Plan, record: Record, result: OptimizationResult) -> OptimizationResult:
         """Measure, search, measure again, compare; the program that was found is packed."""
-        from dspytrack.optimization.artifacts import key_improvements, write_evaluation
-        from dspytrack.optimization.outcome import compared, finished
-        from dspytrack.optimization.sitting import Sitting
+        from dspytrack.runs.artifacts import key_improvements, write_evaluation
+        from dspytrack.runs.execute import Sitting
+        from dspytrack.runs.outcome import compared, finished
 
         measured = Sitting(plan, record, self._progress).run()
         comparison = compared(plan, measured.baseline, measured.optimized)
@@ -172,7 +172,7 @@ class OptimizationPipeline:
         yield LiveRun(record, self._config)
 
     def _pack(self, plan: Plan, record: Record, found: Found, result: OptimizationResult) -> None:
-        from dspytrack.tracking.model import pack
+        from dspytrack.programs.package import pack
 
         request = plan.request
         metadata = {
@@ -189,7 +189,7 @@ class OptimizationPipeline:
 
     def _close(self, record: Record, plan: Plan, result: OptimizationResult, projection: Any) -> OptimizationResult:
         """Write what is known, then project it to MLflow."""
-        from dspytrack.report.html import write_report
+        from dspytrack.reports.html import write_report
 
         candidates = record.candidates()
         result = result.model_copy(
@@ -235,7 +235,7 @@ def _disk_space(record: Record) -> Iterator[None]:
 
 def _way_back(record: Record, result: OptimizationResult) -> str:
     """What of a run that an error ended is kept, and how it goes on."""
-    from dspytrack.tracking.documents import resume_command
+    from dspytrack.tracking.run_view import resume_command
 
     known = result.metrics()
     cost = f"${known['total_cost_usd']:.4f}" if "total_cost_usd" in known else "cost unknown"

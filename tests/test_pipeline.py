@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import pytest
 
-from dspytrack.optimization.progress import Quiet
 from dspytrack.pipeline import OptimizationPipeline
-from tests.lm_server import lm_server
-from tests.runs import request, rows
+from dspytrack.runs.events import Quiet
+from tests.support.lm_server import lm_server
+from tests.support.requests import request, rows
 
 OPTIMIZERS = {
     "labeled_few_shot": {"k": 4},
@@ -96,7 +96,7 @@ def test_an_error_in_a_search_says_what_is_kept_and_how_to_go_on(
         def note(self, message: str) -> None:
             self.notes.append(message)
 
-    monkeypatch.setattr("dspytrack.optimization.optimizers.run", broken)
+    monkeypatch.setattr("dspytrack.optimizers.registry.run", broken)
     with lm_server() as server, pytest.raises(ValueError, match="own fault"):
         pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", progress=Listener())
         pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))

@@ -14,10 +14,10 @@ import pytest
 
 from dspytrack.errors import UsageError
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.result import OptimizationResult
+from dspytrack.results.values import OptimizationResult
 from dspytrack.tracking import MLflowConfig, MLflowTracker
-from tests.lm_server import lm_server
-from tests.runs import request, rows
+from tests.support.lm_server import lm_server
+from tests.support.requests import request, rows
 
 
 def test_the_defaults_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

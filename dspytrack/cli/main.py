@@ -15,8 +15,8 @@ from typer.exceptions import TyperException
 
 from dspytrack import __version__
 from dspytrack.cli import doctor, model, optimize, runs, server
+from dspytrack.config.masking import masked
 from dspytrack.errors import DspytrackError, RunStop
-from dspytrack.masking import masked
 
 app = typer.Typer(
     name="dspytrack",
@@ -51,7 +51,7 @@ def schema() -> None:
     """Print the JSON Schema of the config file."""
     import json
 
-    from dspytrack.request import OptimizationRequest
+    from dspytrack.config.schema import OptimizationRequest
 
     typer.echo(json.dumps(OptimizationRequest.model_json_schema(by_alias=True), indent=2))
 
@@ -104,7 +104,7 @@ def _trace(error: BaseException, debug: bool) -> None:
 
 def _leave(code: int) -> None:
     """End the process now where a run was cut off: a call that hangs in a thread would hold it up for minutes."""
-    interruption = sys.modules.get("dspytrack.optimization.interruption")
+    interruption = sys.modules.get("dspytrack.runs.interrupt")
     if code == 130 or (interruption is not None and interruption.left_behind()):
         sys.stdout.flush()
         sys.stderr.flush()

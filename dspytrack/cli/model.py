@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dspytrack.cli.answer import answering
 from dspytrack.cli.options import EnvFile, Experiment, Json, Significant, tracker_from
+from dspytrack.cli.render.stdout_guard import answering
 
 app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 
@@ -42,8 +42,8 @@ def predict(
 
     Where rows fail the exit code is 6 if it was the LM each time, else 1; what the others answered is printed.
     """
-    from dspytrack.tracking.answers import is_of_lm
-    from dspytrack.tracking.model import predict as run
+    from dspytrack.programs.outputs import is_of_lm
+    from dspytrack.programs.package import predict as run
 
     rows, failures = 0, list[Exception]()
     with answering() as answer:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from dspytrack.cli.answer import answering
 from dspytrack.cli.options import tracked_in
+from dspytrack.cli.render.stdout_guard import answering
 from dspytrack.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from dspytrack.request import OptimizationRequest
+    from dspytrack.config.schema import OptimizationRequest
     from dspytrack.tracking.config import MLflowConfig
 
 Show = Callable[[bool, TextIO], int]
@@ -53,7 +53,7 @@ def optimize(
     env_file: Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow.")] = None,
 ) -> None:
     """Optimize a DSPy program: a tracked, honestly tested run."""
-    from dspytrack.config_file import load_request, located
+    from dspytrack.config.loader import load_request, located
 
     _check_options(dry_run, probe, resume, allow_changes)
     with answering() as answer:
@@ -82,9 +82,9 @@ def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes:
 
 def _planned(request: OptimizationRequest, probe: int) -> Show:
     """Plan a run; what shows the plan, and its exit code."""
-    from dspytrack.cli.show_plan import print_plan
-    from dspytrack.optimization.estimate import estimate, run_probe
-    from dspytrack.optimization.plan import make_plan
+    from dspytrack.cli.render.plans import print_plan
+    from dspytrack.runs.estimate import estimate, run_probe
+    from dspytrack.runs.plan import make_plan
 
     plan = make_plan(request)
     probed = run_probe(plan, probe) if probe else None
@@ -101,8 +101,8 @@ def _ended(
     request: OptimizationRequest, mlflow_config: MLflowConfig | None, resume: str | None, allow_changes: bool
 ) -> Show:
     """Run to the end; what shows the result, and its exit code."""
-    from dspytrack.cli.progress import watching
-    from dspytrack.cli.show_result import print_result
+    from dspytrack.cli.render.progress import watching
+    from dspytrack.cli.render.results import print_result
     from dspytrack.pipeline import OptimizationPipeline
 
     with watching(sys.stderr) as progress:

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from dspytrack.tracking.config import MLflowConfig
-    from dspytrack.tracking.tracker import MLflowTracker
+    from dspytrack.tracking.query import MLflowTracker
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
 Experiment = Annotated[str | None, typer.Option("--experiment", help="Default: that of the env file.")]
@@ -50,7 +50,7 @@ def tracked_in(env_file: Path | None) -> MLflowConfig:
 
 def tracker_from(env_file: Path | None, experiment: str | None) -> MLflowTracker:
     """The door to MLflow of a command; an experiment that is named has to be there."""
-    from dspytrack.tracking.tracker import MLflowTracker
+    from dspytrack.tracking.query import MLflowTracker
 
     config = config_from(env_file)
     if experiment is None:

@@ -30,15 +30,15 @@ def search(
     env_file: EnvFile = None,
 ) -> None:
     """List runs, newest first."""
-    from dspytrack.cli.tables import print_runs
+    from dspytrack.cli.render.tables import print_runs
     from dspytrack.errors import UsageError
-    from dspytrack.tracking.documents import of_record, of_run
+    from dspytrack.tracking.run_view import of_record, of_run
 
     if local:
         from itertools import islice
 
-        from dspytrack.optimization.record import RUNS_DIR
-        from dspytrack.optimization.records import read_each
+        from dspytrack.record.index import read_each
+        from dspytrack.record.store import RUNS_DIR
 
         if filter_string or order_by:
             raise UsageError("--filter and --order-by are MLflow's; --local lists records as they are")
@@ -64,9 +64,9 @@ def best(
     env_file: EnvFile = None,
 ) -> None:
     """The best finished run by a metric."""
-    from dspytrack.cli.tables import print_runs
+    from dspytrack.cli.render.tables import print_runs
     from dspytrack.errors import UsageError, did_you_mean
-    from dspytrack.tracking.documents import of_run
+    from dspytrack.tracking.run_view import of_run
 
     known = [*Format.__members__, "id"]
     if form not in known:
@@ -90,8 +90,8 @@ def show(
     env_file: EnvFile = None,
 ) -> None:
     """One run in full."""
-    from dspytrack.cli.show_run import print_run
-    from dspytrack.tracking.documents import of_ref
+    from dspytrack.cli.render.runs import print_run
+    from dspytrack.tracking.run_view import of_ref
 
     document = of_ref(tracker_from(env_file, experiment), ref, significant)
     if as_json:
@@ -129,7 +129,7 @@ def _tell(line: str) -> None:
 
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
-    from dspytrack.result import METRIC_NAMES
+    from dspytrack.results.values import METRIC_NAMES
     from dspytrack.tracking.ranking import no_metric
 
     known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)

@@ -40,7 +40,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a server, wait until it is healthy, and make it the one that `optimize` uses."""
-    from dspytrack.cli.show_server import print_status
+    from dspytrack.cli.render.server import print_status
     from dspytrack.server import current
     from dspytrack.server.settings import Wish
 
@@ -58,7 +58,7 @@ def down(
     as_json: AsJson = False,
 ) -> None:
     """Stop the server; its data stays unless --delete-data is given."""
-    from dspytrack.cli.show_server import print_done
+    from dspytrack.cli.render.server import print_done
     from dspytrack.server import current
 
     if delete_data and not yes:
@@ -72,7 +72,7 @@ def down(
 @app.command()
 def status(env_file: EnvFile = ENV_FILE, as_json: AsJson = False) -> None:
     """Each service, its health and data; exit code 6 where the server is not healthy."""
-    from dspytrack.cli.show_server import print_status
+    from dspytrack.cli.render.server import print_status
     from dspytrack.server import current
 
     found = current.status(env_file)
@@ -101,9 +101,9 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Back up, migrate and start another MLflow version; goes back by itself where that fails."""
-    from dspytrack.cli.show_server import print_done
-    from dspytrack.server import backup as backups
+    from dspytrack.cli.render.server import print_done
     from dspytrack.server import current
+    from dspytrack.server.compose import backup as backups
 
     current.check_compose(env_file, "upgrade")
     with _progress() as progress:
@@ -120,9 +120,9 @@ def backup(
     file: Annotated[Path, typer.Argument(help="A new file.")], env_file: EnvFile = ENV_FILE, as_json: AsJson = False
 ) -> None:
     """Write the database and the artifacts into one file."""
-    from dspytrack.cli.show_server import print_done
-    from dspytrack.server import backup as backups
+    from dspytrack.cli.render.server import print_done
     from dspytrack.server import current
+    from dspytrack.server.compose import backup as backups
 
     current.check_compose(env_file, "backup")
     with _progress() as progress:
@@ -138,9 +138,9 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Replace the server's data by a backup's."""
-    from dspytrack.cli.show_server import print_done
-    from dspytrack.server import backup as backups
+    from dspytrack.cli.render.server import print_done
     from dspytrack.server import current
+    from dspytrack.server.compose import backup as backups
 
     current.check_compose(env_file, "restore")
     if not yes:
@@ -166,17 +166,17 @@ def manifests(
     written: list[Path] = []
     last = "dspytrack server up"
     if compose:
-        from dspytrack.server.compose import write_compose
+        from dspytrack.server.compose.backend import write_compose
 
         written += write_compose(out)
         last = f"docker compose -f {out / 'docker-compose.mlflow.yml'} up -d"
     if kubernetes:
-        from dspytrack.server.kubernetes import write_kubernetes
+        from dspytrack.server.kubernetes.manifests import write_kubernetes
 
         written += write_kubernetes(out)
         last = f"kubectl apply -k {out}"
     if helm_values:
-        from dspytrack.server.kubernetes import write_helm_values
+        from dspytrack.server.kubernetes.manifests import write_helm_values
 
         written.append(write_helm_values(out))
         last = f"helm upgrade --install mlflow CHART -f {written[-1]}"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dspytrack.config_file import load_request
+from dspytrack.config.loader import load_request
+from dspytrack.config.masking import is_secret, masked
+from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import DspytrackError, UsageError
-from dspytrack.masking import is_secret, masked
-from dspytrack.request import OptimizationRequest
 from dspytrack.server.env_file import read
 from dspytrack.tracking import ENV_FILE
 from dspytrack.tracking.config import MLflowConfig

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dspytrack.doctor import lm, machine, server, settings, store
 from dspytrack.doctor.check import Check, Place, failed, skipped
 from dspytrack.errors import DspytrackError
-from dspytrack.tracking import probe
+from dspytrack.tracking import selftest as probe
 
 _SECONDS = 30.0  # each request has its own few seconds; this is for what hangs in spite of them
 

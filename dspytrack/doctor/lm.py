@@ -6,9 +6,9 @@ import re
 import time
 from collections.abc import Iterator
 
+from dspytrack.config.schema import LM, OptimizationRequest
 from dspytrack.doctor.check import Check, Place, failed, passed, skipped
 from dspytrack.errors import ConfigError
-from dspytrack.request import LM, OptimizationRequest
 
 _SECONDS = 20.0
 _ROLES = ("lm", "teacher_lm", "prompt_lm", "reflection_lm")
@@ -35,7 +35,7 @@ def _distinct(request: OptimizationRequest) -> list[tuple[LM, str]]:
 
 
 def _tried(spec: LM, keys: str) -> Check:
-    from dspytrack.optimization.lm import build_lm
+    from dspytrack.lm.build import build_lm
 
     name, key = f"LM: {keys}", keys.partition(",")[0]
     quick = spec.model_copy(update={"timeout": min(spec.timeout, _SECONDS), "num_retries": 0})

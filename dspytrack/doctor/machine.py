@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlparse
 from dspytrack import __version__
 from dspytrack.doctor.check import Check, Place, failed, passed, skipped
 from dspytrack.errors import DspytrackError
-from dspytrack.optimization.record import RUNS_DIR
-from dspytrack.server.engine import Engine
+from dspytrack.record.store import RUNS_DIR
+from dspytrack.server.compose.engine import Engine
 from dspytrack.server.settings import Wish, data_folder, resolve
 
 LEAST_FREE_BYTES = 100_000_000

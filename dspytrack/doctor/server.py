@@ -11,13 +11,14 @@ from urllib.parse import urlparse
 from dspytrack.doctor.check import Check, Place, broken, failed, passed, skipped
 from dspytrack.doctor.machine import has_docker
 from dspytrack.errors import DspytrackError, UnreachableError
-from dspytrack.server import local
-from dspytrack.server.engine import Engine
+from dspytrack.server.compose.engine import Engine
+from dspytrack.server.compose.start import is_healthy
+from dspytrack.server.local import backend as local
 from dspytrack.server.network import holder_of, is_loopback, next_free
 from dspytrack.server.settings import Settings, Wish, client_version, resolve
-from dspytrack.server.starting import is_healthy
 from dspytrack.server.store import store_uri
-from dspytrack.tracking import database, login, probe
+from dspytrack.tracking import database, login
+from dspytrack.tracking import selftest as probe
 from dspytrack.tracking.config import MLflowConfig
 
 _CLOCK_SECONDS = 60

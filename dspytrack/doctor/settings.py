@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dspytrack.config.masking import has_password, is_secret
 from dspytrack.doctor.check import SECRETS_SHOWN, Check, Place, failed, passed, skipped
-from dspytrack.masking import has_password, is_secret
 
 _ALWAYS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 _WHERE_SET = (

@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 from dspytrack.doctor.check import Check, Place, broken, failed, passed, skipped
 from dspytrack.errors import DspytrackError
-from dspytrack.tracking import probe
+from dspytrack.tracking import selftest as probe
 from dspytrack.tracking.config import MLflowConfig
 
 

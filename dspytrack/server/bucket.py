@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.server import s3_check
-from dspytrack.server.engine import Engine
+from dspytrack.server.compose.engine import Engine
 from dspytrack.server.settings import Settings, without_secrets
 
 

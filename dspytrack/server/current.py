@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dspytrack.errors import NotFoundError, UnreachableError, UsageError
-from dspytrack.server import compose, local
 from dspytrack.server import env_file as files
+from dspytrack.server.compose import backend as compose
+from dspytrack.server.local import backend as local
 from dspytrack.server.settings import Wish, data_folder, resolve, without_secrets
 from dspytrack.server.status import Progress, ServerStatus
 

@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlparse, urlunparse
 
+from dspytrack.config.masking import masked
 from dspytrack.errors import UsageError
-from dspytrack.masking import masked
 from dspytrack.server import env_file as files
 from dspytrack.server.network import is_loopback, local_names
 from dspytrack.tracking import ENV_FILE

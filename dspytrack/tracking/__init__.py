@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dspytrack.tracking.config import MLflowConfig
-    from dspytrack.tracking.tracker import MLflowTracker
+    from dspytrack.tracking.query import MLflowTracker
 
 __all__ = ["ENV_FILE", "MLflowConfig", "MLflowTracker"]
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return MLflowConfig
     if name == "MLflowTracker":
-        from dspytrack.tracking.tracker import MLflowTracker
+        from dspytrack.tracking.query import MLflowTracker
 
         return MLflowTracker
     raise AttributeError(name)

@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from dspytrack import web_address
+from dspytrack.config import urls as web_address
+from dspytrack.config.masking import masked
 from dspytrack.errors import UnreachableError, UsageError
-from dspytrack.masking import masked
 
 _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 _CLOUD = re.compile(r"databricks(-uc)?$|(databricks|databricks-uc|uc):\S+")

@@ -46,7 +46,7 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
 
-    from dspytrack.tracking.failures import explained
+    from dspytrack.tracking.errors import explained
 
     for uri in dict.fromkeys([config.tracking_uri, config.registry_uri or config.tracking_uri]):
         database.check(uri)

@@ -11,8 +11,8 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dspytrack.config.masking import masked
 from dspytrack.errors import UsageError
-from dspytrack.masking import masked
 from dspytrack.tracking import ENV_FILE
 from dspytrack.tracking.address import check_address, check_writable
 from dspytrack.tracking.database import with_driver

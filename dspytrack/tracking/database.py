@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from dspytrack.config.masking import masked
 from dspytrack.errors import UnreachableError, UsageError
-from dspytrack.masking import masked
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

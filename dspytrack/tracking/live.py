@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from dspytrack.config.masking import masked
 from dspytrack.errors import DspytrackError
-from dspytrack.masking import masked
-from dspytrack.optimization.record import Record
-from dspytrack.result import OptimizationResult
-from dspytrack.tracking import projection
+from dspytrack.record.store import Record
+from dspytrack.results.values import OptimizationResult
+from dspytrack.tracking import export as projection
 from dspytrack.tracking.client import prepare
 from dspytrack.tracking.config import MLflowConfig
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import UsageError, did_you_mean
-from dspytrack.result import METRIC_NAMES
+from dspytrack.results.values import METRIC_NAMES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dspytrack.errors import DamagedError, UsageError
-from dspytrack.optimization.record import RUNS_DIR, Record
-from dspytrack.optimization.records import find, read_each
+from dspytrack.record.index import find, read_each
+from dspytrack.record.store import RUNS_DIR, Record
 from dspytrack.tracking.config import MLflowConfig
-from dspytrack.tracking.projection import is_sent, publish
+from dspytrack.tracking.export import is_sent, publish
 
 
 def unsent(

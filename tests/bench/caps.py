@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.report import Section
 from tests.bench.workload import LM, examples, workload
-from tests.lm_server import classify, lm_server
+from tests.support.lm_server import classify, lm_server
 
 if TYPE_CHECKING:
-    from dspytrack.result import OptimizationResult
+    from dspytrack.results.values import OptimizationResult
 
 EXAMPLES = 200
 TEST = 80  # of them in the test part: the calls of the baseline
@@ -137,8 +137,8 @@ class Capped:
 
 def run_once(folder: Path, api_base: str, threads: int, **changes: Any) -> tuple[OptimizationResult, dict[str, Any]]:
     """The result of an untracked run in this process, and its run.json."""
-    from dspytrack.optimization.record import Record
     from dspytrack.pipeline import OptimizationPipeline
+    from dspytrack.record.store import Record
 
     lm = LM | {"api_base": api_base, "price": PRICE}
     request = workload(folder, api_base, lm=lm, evaluation={"num_threads": threads}, **changes)

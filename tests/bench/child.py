@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 from tests.bench.workload import LM, SEARCH, SEED, THREADS, answer_at_once, calls_made, examples, same_label, workload
 
 if TYPE_CHECKING:
-    from dspytrack.optimization.plan import Plan
-    from dspytrack.optimization.record import Record
-    from dspytrack.result import Candidate, Row
+    from dspytrack.record.store import Record
+    from dspytrack.results.values import Candidate, Row
+    from dspytrack.runs.plan import Plan
 
 STORE = "sqlite:///mlflow.db"
 
@@ -92,7 +92,7 @@ def bare(count: int, watch: Watch, autolog: dict[str, bool] | None = None) -> fl
         import dspy
         import numpy as np
 
-        from dspytrack.optimization.dataset import load_parts, to_examples
+        from dspytrack.data.dataset import load_parts, to_examples
 
     if autolog is not None:
         with watch.span("import"):

@@ -14,12 +14,12 @@ from typing import Any
 import mlflow
 
 from tests.bench.report import Section
-from tests.faults import start, write_config
 from tests.integration import engine
 from tests.integration.servers import Shell
-from tests.lm_server import lm_server
-from tests.ports import free_port
-from tests.tracking_server import TrackingServer, gate
+from tests.support.killed_runs import start, write_config
+from tests.support.lm_server import lm_server
+from tests.support.ports import free_port
+from tests.support.tracking_server import TrackingServer, gate
 
 RUNS = 20
 

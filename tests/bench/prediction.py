@@ -55,12 +55,12 @@ def sides(folder: Path) -> dict[str, Callable[[list[Any]], None]]:
     """What each side does with a turn's examples."""
     import dspy
 
-    from dspytrack.optimization.dataset import to_examples
-    from dspytrack.optimization.evaluation import evaluate
-    from dspytrack.optimization.lm import build_lm
-    from dspytrack.optimization.metered.budget import Meter
-    from dspytrack.optimization.metric import build_metric
-    from dspytrack.optimization.record import Record
+    from dspytrack.data.dataset import to_examples
+    from dspytrack.evaluation.evaluate import evaluate
+    from dspytrack.lm.build import build_lm
+    from dspytrack.lm.metering.meter import Meter
+    from dspytrack.metrics.metric import build_metric
+    from dspytrack.record.store import Record
 
     request = workload(folder)
     program = dspy.Predict(dspy.Signature("text -> label", "Name the mood."))
@@ -91,9 +91,9 @@ def measured(folder: Path) -> dict[str, list[float]]:
     """Microseconds of one prediction, by side and turn; no two sides share an example, so no answer is a cached one."""
     import dspy
 
-    from dspytrack.optimization.dataset import load_parts
-    from dspytrack.optimization.metered.response_file import ResponseFile
-    from dspytrack.optimization.metered.responses import RunCache
+    from dspytrack.data.dataset import load_parts
+    from dspytrack.lm.metering.cache import RunCache
+    from dspytrack.lm.metering.response_log import ResponseFile
 
     answer_at_once()
     work = sides(folder)

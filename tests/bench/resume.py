@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.report import Section
-from tests.faults import differences, end, run_unkilled, start, write_config
-from tests.lm_server import LMServer, lm_server
+from tests.support.killed_runs import differences, end, run_unkilled, start, write_config
+from tests.support.lm_server import LMServer, lm_server
 
 NAMES = ("bootstrap_random_search", "miprov2", "gepa")
 DELAY = 0.5  # seconds the LM takes

@@ -12,9 +12,9 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from dspytrack.request import OptimizationRequest
-from tests.lm_server import classify
-from tests.runs import request, rows
+from dspytrack.config.schema import OptimizationRequest
+from tests.support.lm_server import classify
+from tests.support.requests import request, rows
 
 THREADS = 8
 SEED = 0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 S3_IMAGE = "rclone/rclone:1.75.2"
 MLFLOW_IMAGE = f"ghcr.io/mlflow/mlflow:v{version('mlflow')}-full"

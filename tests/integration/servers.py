@@ -20,7 +20,7 @@ from unittest import mock
 import boto3  # type: ignore[import-untyped]
 
 from dspytrack.server.env_file import read
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 _OURS = ("MLFLOW_", "AWS_", "COMPOSE_")
 

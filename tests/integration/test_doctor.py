@@ -17,13 +17,13 @@ import pytest
 from mlflow.entities import ViewType
 from mlflow.server import get_app_client
 
-from tests.faults import write_config
 from tests.integration import engine
 from tests.integration.commands import Printed, command, entered, write_settings
 from tests.integration.servers import holding, s3_store
-from tests.lm_server import lm_server
-from tests.ports import free_port
-from tests.tracking_server import TrackingServer, gate, self_signed, tracking_server
+from tests.support.killed_runs import write_config
+from tests.support.lm_server import lm_server
+from tests.support.ports import free_port
+from tests.support.tracking_server import TrackingServer, gate, self_signed, tracking_server
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from tests.integration.servers import (
     s3_store,
     secrets_of,
 )
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.engine]
 

@@ -23,7 +23,7 @@ from tests.integration.servers import (
     s3_store,
     where_found,
 )
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

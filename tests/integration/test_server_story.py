@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import write_config
 from tests.integration import engine
 from tests.integration.servers import (
     Shell,
@@ -20,8 +19,9 @@ from tests.integration.servers import (
     secrets_of,
     where_found,
 )
-from tests.lm_server import lm_server
-from tests.ports import free_port
+from tests.support.killed_runs import write_config
+from tests.support.lm_server import lm_server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

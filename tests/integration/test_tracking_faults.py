@@ -16,10 +16,10 @@ from typing import Any
 import mlflow
 import pytest
 
-from tests.faults import PATIENCE, ended, start, wait_for, write_config
-from tests.lm_server import LMServer, lm_server
-from tests.ports import free_port
-from tests.tracking_server import Gate, TrackingServer, gate, storm, tracking_server
+from tests.support.killed_runs import PATIENCE, ended, start, wait_for, write_config
+from tests.support.lm_server import LMServer, lm_server
+from tests.support.ports import free_port
+from tests.support.tracking_server import Gate, TrackingServer, gate, storm, tracking_server
 
 pytestmark = pytest.mark.integration
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import ended, start, write_config
 from tests.integration import engine
 from tests.integration.commands import command, entered, write_settings
 from tests.integration.servers import keys_in, s3_client, s3_store
-from tests.lm_server import lm_server
-from tests.ports import free_port
-from tests.tracking_server import TrackingServer, gate, self_signed, tracking_server
+from tests.support.killed_runs import ended, start, write_config
+from tests.support.lm_server import lm_server
+from tests.support.ports import free_port
+from tests.support.tracking_server import TrackingServer, gate, self_signed, tracking_server
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,1 @@
+"""Programs scored on examples, and two of them compared."""

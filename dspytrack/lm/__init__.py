@@ -1,0 +1,1 @@
+"""Language models: built from the config, with their keys and options."""

@@ -1,0 +1,1 @@
+"""DSPy's optimizers behind one protocol, and the candidates they score."""

@@ -1,0 +1,53 @@
+"""A record -> one offline HTML page: verdict, figures, candidates, what changed, every test example."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, Template
+
+from dspytrack.record.store import Record
+from dspytrack.reports.charts import HEIGHT, WIDTH, candidate_chart, interval_chart
+from dspytrack.results.catalogue import format_value, measures
+from dspytrack.results.values import OptimizationResult
+
+
+def write_report(record: Record, result: OptimizationResult) -> None:
+    """Write artifacts/report.html; it needs no network to be read."""
+    page = _template().render(
+        name=record.info.get("run_name", record.run_id),
+        result=result,
+        metrics={name: format_value(name, value) for name, value in result.metrics().items()},
+        measures=measures(result.comparison) if result.comparison else [],
+        interval=interval_chart(result.comparison) if result.comparison else None,
+        candidates=candidate_chart(result.candidates),
+        examples=_examples(record),
+        level=f"{1 - record.request['significance']['alpha']:.0%}",
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    record.write_text("artifacts/report.html", page)
+
+
+def _examples(record: Record) -> dict[str, list[dict[str, Any]]]:
+    """The test examples by what became of them."""
+    table = record.read("artifacts/evaluation.json") or {"columns": [], "data": []}
+    found: dict[str, list[dict[str, Any]]] = {"lower": [], "higher": [], "failed": [], "same": []}
+    for row in table["data"]:
+        example = dict(zip(table["columns"], row, strict=True))
+        found[_change(example["baseline_score"], example["optimized_score"])].append(example)
+    return found
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return "failed"
+    return "same" if before == after else "higher" if after > before else "lower"
+
+
+@lru_cache
+def _template() -> Template:
+    source = files("dspytrack.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)

@@ -1,0 +1,1 @@
+"""The values that cross borders between rooms, and the catalogue of metrics."""

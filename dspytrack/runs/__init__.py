@@ -1,0 +1,1 @@
+"""One run: planned, estimated, executed, resumed."""

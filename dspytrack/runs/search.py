@@ -1,0 +1,114 @@
+"""Runs the optimizers of a plan and takes the best of what they end with; their output goes to the log."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dspy
+
+from dspytrack.errors import RunStop
+from dspytrack.evaluation.evaluate import evaluate
+from dspytrack.optimizers import registry as optimizers
+from dspytrack.optimizers.candidates import CandidateWatch, OnCandidate
+from dspytrack.runs.console_log import logged
+from dspytrack.runs.interrupt import in_thread
+from dspytrack.runs.plan import NO_LIMIT, Plan
+
+
+@dataclass
+class Found:
+    """What a search ended with: a program and which optimizer made it.
+
+    `score` is the mean validation score, measured where several optimizers compete; `unsure` whether more of its
+    examples failed than max_error_rate allows; `stopped` why the search ended early, if it did; `remark` what a user
+    should know of the choice.
+    """
+
+    program: dspy.Module
+    optimizer: str | None
+    score: float | None = None
+    unsure: bool = False
+    stopped: RunStop | None = None
+    remark: str | None = None
+
+
+def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
+    """Run every optimizer of the plan; of several results the best by validation score is taken (see `_rank`).
+
+    A reached budget ends the search with the best so far (see `_best_so_far`).
+
+    Raises:
+        RunStop: where the run was interrupted or its LM cannot be reached.
+    """
+    watch = CandidateWatch(on_candidate, plan.request.evaluation.max_error_rate)
+    results: list[Found] = []
+    with logged(log_file):  # around the threads, not in them: one that is left behind must not keep stdout
+        try:
+            for one in plan.optimizers:
+                watch.begin(one.name, plan.scored_on(one))
+                results.append(in_thread(lambda one=one: _run_one(plan, one, watch), plan.meter))  # type: ignore[misc]
+                watch.running = False
+                if len(plan.optimizers) > 1:
+                    results[-1] = in_thread(lambda: _scored(plan, results[-1]), plan.meter)
+            return max(results, key=_rank)
+        except RunStop as stop:
+            if stop.reason != "budget":
+                raise
+            return _best_so_far(plan, watch, results, stop)
+
+
+def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Found:
+    context = {"callbacks": [watch], "max_errors": NO_LIMIT, "lm": plan.lms["task"], "adapter": plan.adapter}
+    with dspy.context(**context, dspytrack_phase=plan.meter.phase):
+        program = optimizers.run(one, plan.program, plan.supplies())
+    if not one.row.evaluates:
+        for candidate, score in optimizers.scored_candidates(program):
+            watch.scored(candidate, score, watch.whole)
+    better = watch.better_than(program)
+    if better is None:
+        return Found(program, one.name)
+    remark = (
+        f"{one.name} counted {watch.failed} failed examples as a score of 0; without them another candidate is the "
+        f"best ({better.score:.1%}), and that is taken"
+    )
+    return Found(better.program, one.name, remark=remark)
+
+
+def _scored(plan: Plan, found: Found) -> Found:
+    """A result with its mean score on val (train where there is no val part), over the examples that were answered."""
+    request = plan.request
+    with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
+        rows = evaluate(
+            found.program,
+            plan.parts.val or plan.parts.train,
+            request.dataset.inputs,
+            plan.metric,
+            num_threads=request.evaluation.num_threads,
+        )
+    known = [row.score for row in rows if row.score is not None]
+    score = sum(known) / len(known) if known else None
+    return replace(found, score=score, unsure=1 - len(known) / len(rows) > request.evaluation.max_error_rate)
+
+
+def _rank(found: Found) -> tuple[bool, float]:
+    """A score on few answers says too little: it comes after every other."""
+    return not found.unsure, -math.inf if found.score is None else found.score
+
+
+def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: RunStop) -> Found:
+    """The best by validation score of what optimizers ended with and of the running one's candidates.
+
+    Where there is neither, the baseline. Scores on train, as COPRO's and SIMBA's, do not compete with those on val.
+    """
+    contest = list(results)
+    if watch.best is not None and watch.running:
+        on_val = watch.whole == len(plan.parts.val or plan.parts.train)
+        score = watch.best.score if on_val or not results else None
+        contest.append(Found(watch.best.program, watch.optimizer, score))
+    elif watch.best is not None and results[-1].score is None:  # cut off while its result was being scored
+        results[-1].score = watch.best.score
+    best = max(contest, key=_rank, default=Found(plan.program, None))
+    best.stopped = stop
+    return best

@@ -1,0 +1,1 @@
+"""The tracking server in Docker Compose."""

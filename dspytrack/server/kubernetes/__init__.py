@@ -1,0 +1,1 @@
+"""The tracking server on Kubernetes: manifests and Helm values."""

@@ -1,0 +1,1 @@
+"""The tracking server as a process on this machine."""

@@ -1,0 +1,122 @@
+"""A run as one plain document, whether it comes from MLflow or from its record: what every command prints."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspytrack.errors import DamagedError, NotFoundError, UnreachableError, UsageError
+from dspytrack.record.index import find
+from dspytrack.record.recover import so_far
+from dspytrack.record.store import RUNS_DIR, UNFINISHED, Record
+from dspytrack.runs.changes import CAPS
+from dspytrack.tracking.export import RUN_TAG, STATUSES, params_of, result_tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from dspytrack.tracking.query import MLflowTracker
+
+Document = dict[str, Any]
+
+
+def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
+    """An MLflow run; what the record on this machine knows better is added.
+
+    That is `resume`, how it goes on, and `unsent`, what brings to MLflow that it has ended.
+    """
+    document: Document = {
+        "run_id": run.info.run_id,
+        "run_name": run.info.run_name,
+        "status": run.info.status,
+        "metrics": {name: value if math.isfinite(value) else None for name, value in run.data.metrics.items()},
+        "params": dict(run.data.params),
+        "tags": dict(run.data.tags),
+    }
+    tags = document["tags"]
+    if RUN_TAG not in tags or (run.info.status == "FINISHED" and "verdict" in tags):
+        return document
+    try:
+        record = Record.open(tags[RUN_TAG], runs_dir)
+        state = record.state
+        resume = resume_command(record, state)
+    except (NotFoundError, DamagedError):
+        return document  # another machine's run, or one whose record is lost: whether it lives cannot be known here
+    if run.info.status == "RUNNING" and state in STATUSES:
+        tags["status"] = state
+        if state not in UNFINISHED:
+            document["unsent"] = "dspytrack runs sync"
+    return document | ({"resume": resume} if resume else {})
+
+
+def resume_command(record: Record, state: str | None = None) -> str | None:
+    """What to type to go on with a run that was cut off, by a cap before its comparison included; None for others.
+
+    Args:
+        record: of the run.
+        state: that it is in as soon as its process lets go of it; as it is now by default.
+    """
+    state, more = state or record.state, ""
+    if state == "budget_reached" and record.result is not None and record.result.verdict is None:
+        more = _more_room(record, record.result.reason)
+    elif state not in UNFINISHED:
+        return None
+    return f"dspytrack optimize {shlex.quote(record.info.get('config') or 'CONFIG')} --resume {record.run_id}{more}"
+
+
+def _more_room(record: Record, reason: str) -> str:
+    """The setting that raises the cap which a run has reached: twice of it, or none where it could not be kept."""
+    caps = record.request.get("constraints") or {}
+    name = next((name for name in CAPS if name in reason), None)
+    if name is None or not caps.get(name):
+        return ""
+    room = "null" if not reason.startswith(name) else f"{2 * caps[name]:g}"
+    return f" --set constraints.{name}={room}"
+
+
+def of_record(record: Record) -> Document:
+    """A record that may never have reached a server; `run_id` is the record's own.
+
+    `model` is the folder of its program, None where there is none yet.
+    """
+    info, result, state = record.info, record.result, record.state
+    resume = resume_command(record, state)
+    known = {} if result is None else result_tags(result)
+    model = record.artifacts / "models"
+    document: Document = {
+        "run_id": record.run_id,
+        "run_name": info.get("run_name"),
+        "status": STATUSES.get(state, "RUNNING"),
+        "metrics": (so_far(record) if result is None else result).metrics(),
+        "params": params_of(record),
+        "tags": {**(info.get("tags") or {}), **{k: v for k, v in known.items() if v is not None}, "status": state},
+        "mlflow_run_id": (record.read("tracking.json") or {}).get("mlflow_run_id"),
+        "record": str(record.folder),
+        "model": str(model) if (model / "optimized_model.json").is_file() else None,
+    }
+    return document | ({"resume": resume} if resume else {})
+
+
+def of_ref(tracker: MLflowTracker, ref: str, significant: bool = False, runs_dir: Path = RUNS_DIR) -> Document:
+    """A run by its id, that of its record, or `best`: as MLflow has it, else as its record on this machine says.
+
+    Raises:
+        NotFoundError: where no run qualifies as the best.
+        UsageError: where there is no such run.
+        UnreachableError: where the store does not answer and there is no record either.
+    """
+    try:
+        record = None if ref == "best" or significant else find(ref, runs_dir)
+    except NotFoundError:
+        record = None
+    if record is None:
+        return of_run(tracker.get(ref, significant), runs_dir)
+    known = record.read("tracking.json") or {}
+    if known.get("mlflow_run_id") is None or known.get("tracking_uri") != tracker.config.shown:
+        return of_record(record)
+    try:
+        return of_run(tracker.get(known["mlflow_run_id"]), runs_dir)
+    except (UsageError, UnreachableError):  # deleted there, or out of reach: the record has it all
+        return of_record(record)
