@@ -112,7 +112,7 @@ class OptimizationPipeline:
                     self._progress.note(note)
                 try:
                     with metering(record.responses, plan.meter) as cache:
-                        plan.meter.sit_down(cache.paid, seconds)
+                        plan.meter.begin_attempt(cache.billed, seconds)
                         if cache.damaged:
                             self._progress.note(
                                 f"{record.responses}: {cache.damaged} lines cannot be read; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dspytrack.config.schema import LM, OptimizationRequest
 from dspytrack.doctor.check import Check, Place, failed, passed, skipped
@@ -36,6 +38,8 @@ def _distinct(request: OptimizationRequest) -> list[tuple[LM, str]]:
 
 def _tried(spec: LM, keys: str) -> Check:
     from dspytrack.lm.build import build_lm
+    from dspytrack.lm.metering.dspy_hooks import metering
+    from dspytrack.lm.metering.meter import Meter
 
     name, key = f"LM: {keys}", keys.partition(",")[0]
     quick = spec.model_copy(update={"timeout": min(spec.timeout, _SECONDS), "num_retries": 0})
@@ -50,7 +54,8 @@ def _tried(spec: LM, keys: str) -> Check:
     lm.cache = False
     began = time.monotonic()
     try:
-        lm(messages=[{"role": "user", "content": "Answer with the word ok."}])
+        with TemporaryDirectory() as folder, metering(Path(folder) / "responses.jsonl", Meter()):
+            lm(messages=[{"role": "user", "content": "Answer with the word ok."}])
     except Exception as error:  # noqa: BLE001 - whatever a provider's client raises is the answer
         return failed(name, f"{spec.model}: {_reason(error)}", _mend(spec, error))
     return passed(name, f"{spec.model} answered in {time.monotonic() - began:.1f} s (one real call)")

@@ -21,7 +21,7 @@ from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError,
 from dspytrack.config.masking import masked
 from dspytrack.data.dataset import Item
 from dspytrack.errors import RunStop
-from dspytrack.lm.metering.calls import tallied
+from dspytrack.lm.metering.scope import tallied
 from dspytrack.metrics.metric import ScoredMetric
 from dspytrack.results.values import Failure, Row
 

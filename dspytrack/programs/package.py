@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.config.masking import masked
@@ -155,13 +156,19 @@ def predict(
 
     from dspytrack.config.schema import LM
     from dspytrack.lm.build import adapter_for, build_lm
+    from dspytrack.lm.metering.dspy_hooks import metering
+    from dspytrack.lm.metering.meter import Meter
 
     program = load(folder, base_dir)
     spec = spec_of(folder)
     if spec["lm"] is None:
         raise UsageError(f"{folder}: it was saved without an LM; load it from Python and set one")
     lm_spec = LM.model_validate(spec["lm"])
-    with dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)):
+    with (
+        TemporaryDirectory() as own,
+        metering(Path(own) / "responses.jsonl", Meter()),
+        dspy.context(lm=build_lm(lm_spec), adapter=adapter_for(lm_spec)),
+    ):
         for row in _read(rows):
             try:
                 found = plain(program(**_fields(row, spec["inputs"])))

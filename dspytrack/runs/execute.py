@@ -12,7 +12,7 @@ import dspy
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.evaluate import evaluate
 from dspytrack.evaluation.failures import commonest
-from dspytrack.lm.build import MeteredLM
+from dspytrack.lm.metering.dspy_hooks import warm_up
 from dspytrack.lm.metering.usage import Tally
 from dspytrack.record.store import Record
 from dspytrack.record.tested import keep_rows_of
@@ -50,8 +50,8 @@ class Sitting:
         """
         plan = self._plan
         for lm in (plan.lms["task"], *(one.lm for one in plan.program.predictors())):
-            if isinstance(lm, MeteredLM):
-                lm.warm_up()
+            if lm is not None:
+                warm_up(lm)
         baseline, stopped = self._measure("baseline", plan.program)
         if stopped is not None:
             raise stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +16,11 @@ import dspy
 from dspytrack.config.schema import LM, OptimizationRequest
 from dspytrack.data.dataset import Item, Parts, load_parts, to_examples
 from dspytrack.errors import ConfigError, RunStop, did_you_mean
-from dspytrack.lm.build import MeteredLM, adapter_for, build_lm, metered
+from dspytrack.lm.build import adapter_for, as_role, build_lm, is_price_known
+from dspytrack.lm.metering.canary import check_metering
 from dspytrack.lm.metering.dspy_hooks import metering
 from dspytrack.lm.metering.meter import Meter
+from dspytrack.lm.metering.scope import label_of, labelled
 from dspytrack.metrics.metric import ScoredMetric, build_metric, check_field
 from dspytrack.metrics.preflight import certain_fault
 from dspytrack.optimizers.registry import Prepared, build, prepare
@@ -36,7 +38,7 @@ class Plan:
     program: dspy.Module
     parts: Parts
     metric: ScoredMetric
-    lms: Mapping[str, MeteredLM]
+    lms: Mapping[str, dspy.LM]
     meter: Meter
     adapter: dspy.Adapter | None
     optimizers: Sequence[Prepared]
@@ -81,13 +83,13 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     Raises:
         ConfigError: for the first thing that is wrong, with its key.
     """
+    check_metering()
     parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
     _check_inputs(request, program, parts.train[0].place)
-    meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
-    _meter_own_lms(program, meter)
-    lms = _build_lms(request, meter)
-    judge = _built(request, request.metric.lm, "judge", meter, "metric.lm") if request.metric.lm else None
+    _label_own_lms(program)
+    lms = _build_lms(request)
+    judge = _built(request, request.metric.lm, "judge", "metric.lm") if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
     outputs = output_fields(program) if request.program.import_ is None else None
     check_field(request.metric, outputs, [*parts.train, *parts.val, *parts.test])
@@ -99,10 +101,11 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     if request.constraints.max_cost_usd is not None:
         _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
-    with _no_calls(request, adapter) as closed:
+    with _no_calls(lms["task"], adapter):
         if request.metric.name != "llm_judge":
             _try_metric(metric, program, parts.train[0], request)
-        _try_program(program, parts.train[0], request, closed)
+        _try_program(program, parts.train[0], request)
+    meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
     plan = Plan(request, program, parts, metric, lms, meter, adapter, prepared)
     with redirect_stdout(StringIO()):  # some say on stdout what they are going to do
         for one, key in zip(prepared, keys, strict=True):
@@ -110,27 +113,27 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     return plan
 
 
-def _build_lms(request: OptimizationRequest, meter: Meter) -> dict[str, MeteredLM]:
-    task = _built(request, request.lm, "task", meter, "lm")
+def _build_lms(request: OptimizationRequest) -> dict[str, dspy.LM]:
+    task = _built(request, request.lm, "task", "lm")
     lms = {"task": task}
     for role in ROLES[1:]:
         spec = getattr(request, f"{role}_lm")
-        lms[role] = task.as_role(role) if spec is None else _built(request, spec, role, meter, f"{role}_lm")
+        lms[role] = as_role(task, role) if spec is None else _built(request, spec, role, f"{role}_lm")
     return lms
 
 
-def _built(request: OptimizationRequest, spec: LM, role: str, meter: Meter, key: str) -> MeteredLM:
+def _built(request: OptimizationRequest, spec: LM, role: str, key: str) -> dspy.LM:
     """An LM of the request; a model file's relative path starts beside the config file."""
     if spec.path is not None:
         spec = spec.model_copy(update={"path": str(request.base_dir / spec.path)})
-    return build_lm(spec, role=role, meter=meter, key=key)
+    return build_lm(spec, role=role, key=key)
 
 
-def _meter_own_lms(program: dspy.Module, meter: Meter) -> None:
-    """LMs that a program sets on its predictors are counted and capped like the run's own."""
-    for _, predictor in program.named_predictors():
+def _label_own_lms(program: dspy.Module) -> None:
+    """Calls of the LMs that a program sets on its predictors are counted by the role of the run's task LM."""
+    for predictor in program.predictors():
         if predictor.lm is not None:
-            predictor.lm = metered(predictor.lm, meter, "program.import")
+            predictor.lm = labelled(predictor.lm.copy(), replace(label_of(predictor.lm), role="task"))
 
 
 def _fewest_calls(request: OptimizationRequest, predictors: int) -> int:
@@ -155,14 +158,14 @@ def _check_call_cap(request: OptimizationRequest, evaluation_calls: int) -> None
 
 
 def _check_prices(
-    request: OptimizationRequest, program: dspy.Module, lms: Mapping[str, MeteredLM], judge: MeteredLM | None
+    request: OptimizationRequest, program: dspy.Module, lms: Mapping[str, dspy.LM], judge: dspy.LM | None
 ) -> None:
     """Money can only be capped where prices are known."""
     used = [("lm" if getattr(request, f"{role}_lm", None) is None else f"{role}_lm", lm) for role, lm in lms.items()]
     used += [("metric.lm", judge)] if judge is not None else []
     used += [("program.import", one.lm) for one in program.predictors() if one.lm is not None]
     for key, lm in used:
-        if not lm.price_known:
+        if not is_price_known(lm):
             raise ConfigError(
                 f"max_cost_usd needs the price of `{lm.model}`, which is not known; "
                 "give price: {input_per_million: …, output_per_million: …}",
@@ -191,17 +194,16 @@ def _check_inputs(request: OptimizationRequest, program: dspy.Module, place: str
 
 
 @contextmanager
-def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Iterator[MeteredLM]:
-    """An LM that ends what asks it, as does every other LM inside: a check gets as far as its first call."""
+def _no_calls(lm: dspy.LM, adapter: dspy.Adapter | None) -> Iterator[None]:
+    """Every LM call inside ends what makes it: a check gets as far as its first call."""
     closed = Meter()
     closed.stop("preflight", "no call is made while a run is being checked")
-    probe = _built(request, request.lm, "task", closed, "lm")
     with (
         TemporaryDirectory() as folder,
         metering(Path(folder) / "responses.jsonl", closed),
-        dspy.context(lm=probe, adapter=adapter),
+        dspy.context(lm=lm, adapter=adapter),
     ):
-        yield probe
+        yield
 
 
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
@@ -217,14 +219,11 @@ def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request:
         raise ConfigError(f"`{metric.name}` {where}: {type(error).__name__}: {error}", key=key) from error
 
 
-def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest, closed: MeteredLM) -> None:
+def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The program must get as far as its first LM call on the first example."""
     example = to_examples([item], request.dataset.inputs)[0]
-    copy = program.deepcopy()
-    for predictor in copy.predictors():
-        predictor.lm = closed if predictor.lm is not None else None
     try:
-        copy(**example.inputs())
+        program.deepcopy()(**example.inputs())
     except RunStop:
         return
     except (Exception, SystemExit) as error:

@@ -10,6 +10,7 @@ import dspy
 
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.evaluate import evaluate
+from dspytrack.lm.metering.scope import in_phase
 from dspytrack.optimizers import registry as optimizers
 from dspytrack.optimizers.candidates import CandidateWatch, OnCandidate
 from dspytrack.runs.console_log import logged
@@ -61,7 +62,7 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
 
 def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Found:
     context = {"callbacks": [watch], "max_errors": NO_LIMIT, "lm": plan.lms["task"], "adapter": plan.adapter}
-    with dspy.context(**context, dspytrack_phase=plan.meter.phase):
+    with dspy.context(**context), in_phase(plan.meter.phase):
         program = optimizers.run(one, plan.program, plan.supplies())
     if not one.row.evaluates:
         for candidate, score in optimizers.scored_candidates(program):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,12 @@ def sides(folder: Path) -> dict[str, Callable[[list[Any]], None]]:
     from dspytrack.data.dataset import to_examples
     from dspytrack.evaluation.evaluate import evaluate
     from dspytrack.lm.build import build_lm
-    from dspytrack.lm.metering.meter import Meter
     from dspytrack.metrics.metric import build_metric
     from dspytrack.record.store import Record
 
     request = workload(folder)
     program = dspy.Predict(dspy.Signature("text -> label", "Name the mood."))
-    metered, lm = build_lm(request.lm, meter=Meter()), dspy.LM(**LM)
+    metered, lm = build_lm(request.lm), dspy.LM(**LM)
     metric, record = build_metric(request.metric, folder), Record.create(folder / "runs")
 
     def call(items: list[Any], own: Any = lm) -> None:
@@ -89,26 +89,25 @@ def sides(folder: Path) -> dict[str, Callable[[list[Any]], None]]:
 
 def measured(folder: Path) -> dict[str, list[float]]:
     """Microseconds of one prediction, by side and turn; no two sides share an example, so no answer is a cached one."""
-    import dspy
-
     from dspytrack.data.dataset import load_parts
-    from dspytrack.lm.metering.cache import RunCache
-    from dspytrack.lm.metering.response_log import ResponseFile
+    from dspytrack.lm.metering.dspy_hooks import metering
+    from dspytrack.lm.metering.meter import Meter
 
     answer_at_once()
     work = sides(folder)
     parts = load_parts(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
     items = iter([*parts.train, *parts.val, *parts.test])
-    caches = {True: RunCache(ResponseFile(folder / "responses.jsonl")), False: dspy.cache}
     found: dict[str, list[float]] = {side: [] for side in work}
     for turn in range(TURNS + 1):
         for side in list(work) if turn % 2 else list(work)[::-1]:
             some = [next(items) for _ in range(EXAMPLES)]
-            dspy.cache = caches[side in ("metered", "row")]
-            began = time.perf_counter()
-            work[side](some)
+            is_metered = side in ("metered", "row")
+            with metering(folder / f"{turn}-{side}.jsonl", Meter()) if is_metered else nullcontext():
+                began = time.perf_counter()
+                work[side](some)
+                seconds = time.perf_counter() - began
             if turn:  # the first warms up
-                found[side].append((time.perf_counter() - began) / EXAMPLES * 1e6)
+                found[side].append(seconds / EXAMPLES * 1e6)
     return found
 
 

@@ -1,8 +1,8 @@
 """The work that is timed: the same data, metric, random search and zero-latency LM for every side.
 
 The LM is a stand-in for DSPy's native engine (`LM15Engine.complete`), put in place inside the measured process. It
-sits below everything that is compared: `dspy.LM` and dspytrack's `MeteredLM` build the same request, look it up in
-their cache, reach the same stub, price and store its response. Nothing of the product is changed, and no HTTP client
+sits below everything that is compared: a bare and a metered `dspy.LM` build the same request, look it up in their
+cache, reach the same stub, price and store its response. Nothing of the product is changed, and no HTTP client
 or server takes its share of the cores: with one, its time would be most of the whole and the overhead look smaller.
 """
 

@@ -17,6 +17,7 @@ from dspy.utils import DummyLM
 from dspytrack.config.loader import load_request
 from dspytrack.config.schema import Program
 from dspytrack.errors import ConfigError
+from dspytrack.lm.metering.scope import is_labelled, label_of
 from dspytrack.programs.build import TAKEN_IN_CALLS, build_program
 from dspytrack.programs.imports import import_object
 from dspytrack.runs.plan import make_plan
@@ -202,7 +203,7 @@ def test_a_program_that_would_end_the_process_is_a_mistake_like_any_other(folder
 
 
 @pytest.mark.parametrize("name", ["program", "factory"])
-def test_two_plans_of_one_instance_share_no_meter_and_leave_the_instance_as_it_was(folder: Path, name: str) -> None:
+def test_two_plans_of_one_instance_share_no_lm_and_leave_the_instance_as_it_was(folder: Path, name: str) -> None:
     own = "\n\nprogram = Rag()\nprogram.answer.lm = dspy.LM('openai/gpt-4o-mini')\n"
     own += "\n\ndef factory():\n    return program\n"
     (folder / "rag.py").write_text(RAG + own)
@@ -211,8 +212,8 @@ def test_two_plans_of_one_instance_share_no_meter_and_leave_the_instance_as_it_w
     kept = import_object("rag:program", folder, "").answer.lm
     assert type(kept) is dspy.LM
     lms = [plan.program.predictors()[0].lm for plan in (first, second)]
-    assert [lm.meter for lm in lms] == [first.meter, second.meter]
-    assert first.meter is not second.meter
+    assert lms[0] is not lms[1] and not any(lm is kept for lm in lms)
+    assert {label_of(lm).role for lm in lms} == {"task"} and not is_labelled(kept)
 
 
 def a_program(folder: Path, word: str) -> Path:

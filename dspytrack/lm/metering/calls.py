@@ -1,69 +1,305 @@
-"""An LM call on its way, what it is billed, and the tally of the calls made inside a block."""
+"""One LM call from its request to its response: looked up, admitted, sent, billed, kept, tried again.
+
+The story is told once, as a generator that yields what it has to wait for; `run` and `arun` wait for it, in a thread
+and in an event loop. Knows no DSPy but its exceptions: what a request is and how it is sent, `dspy_hooks.py` says.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-import dspy
-from dspy.utils.exceptions import LMAuthError, LMBillingError, LMNotConfiguredError, LMTimeoutError
+from dspy.utils.exceptions import (
+    LMAuthError,
+    LMBillingError,
+    LMNotConfiguredError,
+    LMTimeoutError,
+    is_retryable_lm_error,
+)
 
-from dspytrack.config.schema import Price
+from dspytrack.errors import RunStop
+from dspytrack.lm.metering.cache import ResponseCache
 from dspytrack.lm.metering.meter import Meter
-from dspytrack.lm.metering.usage import Bill, Tally
+from dspytrack.lm.metering.scope import Label, Scope, current_scope
+from dspytrack.lm.metering.usage import Bill
 
-OWN = "own"
-"""The role of LMs that the run did not build, such as one that a program opens by itself."""
+LONGEST_WAIT = 60.0  # seconds between two tries, whatever the provider asks for
+_LOOK = 0.02  # seconds between two looks at whether a call may start
+_jitter = random.Random()  # not Python's own, which optimizers seed and draw from
+
+
+class Use(NamedTuple):
+    """What a response reports of itself: tokens (None where it does not say) and USD (None where no price is known)."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the meter sees it.
+
+    `key` finds its response, None where it is asked anew each time; `chars` is the length of its text; `retries` how
+    often it is tried again; `use`, `dump` and `load` read a response, and take it to JSON data and back.
+    """
+
+    label: Label
+    key: str | None
+    chars: int
+    retries: int
+    use: Callable[[Any], Use]
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+class InFlight(NamedTuple):
+    """Wait for the call that asks for the same response."""
+
+    ended: threading.Event
+
+
+class Pause(NamedTuple):
+    """Wait so many seconds, or until the run is to end."""
+
+    seconds: float
+
+
+class Send(NamedTuple):
+    """Send the request, and come back with its response or error."""
+
+
+Step = InFlight | Pause | Send
+Steps = Generator[Step, Any, Any]
 
 
 @dataclass
-class Call:
-    """One LM call on its way: who asks, which server (`place`), how much (`chars`), since when it is admitted."""
+class _Call:
+    """A call under way; `admitted_at` (seconds, a clock's) while the meter counts it as in flight."""
 
-    role: str
+    request: Request
+    outer: _Call | None
+    admitted_at: float | None = None
+    handed_on: bool = False
+
+    def asks_for(self, key: str) -> bool:
+        """Whether this call or one around it asks for the same."""
+        return self.request.key == key or (self.outer is not None and self.outer.asks_for(key))
+
+
+_current: ContextVar[_Call | None] = ContextVar("dspytrack_call", default=None)
+
+
+@dataclass
+class CallMeter:
+    """Meters the calls of one run: its caps and counts (`meter`), its responses (`cache`)."""
+
     meter: Meter
-    price: Price | None
-    free: bool
-    place: str = ""
-    waits: bool = True
-    started: float | None = None
-    chars: int = 0
-    keys: list[str] = field(default_factory=list)
+    cache: ResponseCache
+    _tallies: threading.Lock = field(default_factory=threading.Lock)  # protects tallies that threads share
 
+    def run(self, request: Request, send: Callable[[], Any]) -> Any:
+        """Make a call in this thread.
 
-current_call: ContextVar[Call | None] = ContextVar("dspytrack_call", default=None)
+        Args:
+            request: what is asked.
+            send: sends it.
+
+        Raises:
+            RunStop: where the run is to end.
+            Exception: what `send` raised, once no further try is made.
+        """
+        call = _Call(request, _current.get())
+        steps = self._steps(call)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, InFlight):
+                    step.ended.wait()
+                    step = next(steps)
+                elif isinstance(step, Pause):
+                    self.meter.wait(step.seconds)
+                    step = next(steps)
+                else:
+                    try:
+                        with _inside(call):
+                            found = send()
+                    except Exception as error:  # noqa: BLE001 - the story decides what becomes of it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(found)
+        except StopIteration as done:
+            return done.value
+        finally:
+            steps.close()
+
+    async def arun(self, request: Request, send: Callable[[], Awaitable[Any]]) -> Any:
+        """As `run`, awaited."""
+        call = _Call(request, _current.get())
+        steps = self._steps(call)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, InFlight):
+                    while not step.ended.is_set():
+                        await asyncio.sleep(0.005)
+                    step = next(steps)
+                elif isinstance(step, Pause):
+                    await self._slept(step.seconds)
+                    step = next(steps)
+                else:
+                    try:
+                        with _inside(call):
+                            found = await send()
+                    except Exception as error:  # noqa: BLE001 - the story decides what becomes of it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(found)
+        except StopIteration as done:
+            return done.value
+        finally:
+            steps.close()
+
+    async def _slept(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.meter.check()
+            await asyncio.sleep(min(0.2, left))
+        self.meter.check()
+
+    def _steps(self, call: _Call) -> Steps:
+        """The story of a call, from the cache or from the LM."""
+        scope, key = current_scope(), call.request.key
+        self.meter.check(scope.phase)
+        if call.outer is not None:
+            self._hand_on(call.outer)
+        if key is None or (call.outer is not None and call.outer.asks_for(key)):
+            return (yield from self._asked(call, scope))
+        found = self.cache.get(key)
+        if found is not None:
+            return self._hit(call, scope, found)
+        while (ended := self.cache.claim(key)) is not None:
+            yield InFlight(ended)
+        try:
+            found = self.cache.get(key)
+            if found is not None:
+                return self._hit(call, scope, found)
+            return (yield from self._asked(call, scope))
+        finally:
+            self.cache.release(key)
+
+    def _hand_on(self, outer: _Call) -> None:
+        """An LM that asks another one makes one call: the other one's."""
+        outer.handed_on = True
+        self._finish(outer)
+
+    def _hit(self, call: _Call, scope: Scope, found: Any) -> Any:
+        """The first use of a response from an earlier attempt counts as it did then; any other is a cached call."""
+        bill = self.cache.first_use(call.request.key or "")
+        with self._tallies:
+            if bill is None:
+                scope.tally.cached += 1
+            else:
+                scope.tally.replay(bill)
+        if bill is None:
+            self.meter.cached(call.request.label.role)
+        else:
+            self.meter.learn(bill)
+        return call.request.load(found)
+
+    def _asked(self, call: _Call, scope: Scope) -> Steps:
+        """Ask the LM, and again where a failure may pass."""
+        role, tries = call.request.label.role, 0
+        while True:
+            yield from self._admitted(call, scope)
+            try:
+                found = yield Send()
+            except Exception as error:
+                tries += 1
+                self._note_time_out(call, error)
+                self._finish(call)
+                if call.handed_on:
+                    raise
+                if tries > call.request.retries or not is_retryable_lm_error(error):
+                    self._failed(role, scope, error)
+                    raise
+                self.meter.retried(role)
+                delay = _delay(error, tries)
+            else:
+                if not call.handed_on:
+                    self._billed(call, scope, found)
+                return found
+            finally:
+                self._finish(call)
+            yield Pause(delay)
+
+    def _admitted(self, call: _Call, scope: Scope) -> Steps:
+        request, began = call.request, time.perf_counter()
+        while not self.meter.admit(request.label.role, request.chars):
+            yield Pause(_LOOK)
+        call.admitted_at = time.perf_counter()
+        with self._tallies:
+            scope.tally.waited_seconds += call.admitted_at - began
+
+    def _finish(self, call: _Call) -> None:
+        """An admitted call is in flight no more."""
+        if call.admitted_at is not None:
+            call.admitted_at = None
+            self.meter.finished(call.request.label.role, call.request.chars)
+
+    def _billed(self, call: _Call, scope: Scope, found: Any) -> None:
+        """Keep a response with its bill, then count it: a response that is not on disk is not used."""
+        request = call.request
+        seconds = None if call.admitted_at is None else time.perf_counter() - call.admitted_at
+        bill = bill_of(request.use(found), request.label, seconds, request.chars)
+        response = None if request.key is None else request.dump(found)
+        self._keep(request.key or f"not cached {uuid4().hex}", response, bill)
+        call.admitted_at = None
+        self.meter.billed(bill)
+        with self._tallies:
+            scope.tally.add(bill)
+
+    def _failed(self, role: str, scope: Scope, error: Exception) -> None:
+        self.meter.failed(role, error, is_fatal(error))
+        with self._tallies:
+            scope.tally.failed += 1
+
+    def _note_time_out(self, call: _Call, error: Exception) -> None:
+        """A call whose response did not come in time may be charged for: it is kept and counted."""
+        if call.handed_on or not has_timed_out(error):
+            return
+        bill = Bill(call.request.label.role, None, None, None, prompt_chars=call.request.chars, timed_out=True)
+        self._keep(f"timed out {uuid4().hex}", None, bill)
+        self.meter.timed_out(bill)
+
+    def _keep(self, key: str, response: Any, bill: Bill) -> None:
+        try:
+            self.cache.put(key, response, bill)
+        except (OSError, ValueError) as error:  # a ValueError where the run has ended and its log is closed
+            message = f"a response cannot be written to {self.cache.place}: {error}; free some space and resume the run"
+            self.meter.stop("unreachable", message)
+            raise RunStop("unreachable", message) from error
 
 
 @contextmanager
-def tallied(namespace: str = "") -> Iterator[Tally]:
-    """Count the calls made inside; a namespace keeps them apart from all other responses of the run.
-
-    Both stand in DSPy's own settings, which its threads (dspy.Parallel) take along.
-    """
-    tally = Tally()
-    with dspy.context(dspytrack_tally=tally, dspytrack_namespace=namespace):
-        yield tally
-
-
-def current_tally() -> Tally | None:
-    """Where the calls made here are being tallied, if they are."""
-    found: Tally | None = dspy.settings.get("dspytrack_tally")
-    return found
-
-
-def count_failure() -> None:
-    """Count a failed call where the calls are being tallied."""
-    tally = current_tally()
-    if tally is not None:
-        tally.failed += 1
+def _inside(call: _Call) -> Iterator[None]:
+    token = _current.set(call)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def is_fatal(error: Exception) -> bool:
-    """Whether no further call of the LM has a hope: its key, its bill or its settings are refused."""
+    """Whether no further call of the LM can succeed: its key, its account or its settings are refused."""
     return isinstance(error, LMAuthError | LMBillingError | LMNotConfiguredError)
 
 
@@ -76,40 +312,38 @@ def has_timed_out(error: BaseException | None) -> bool:
     return False
 
 
-def bill_of(usage: dict[str, Any], cost: float | None, call: Call | None) -> Bill:
-    """What a response took, by the run's own price where one is given.
+def bill_of(use: Use, label: Label, seconds: float | None, chars: int) -> Bill:
+    """What a response is billed, by the price in the config where there is one.
 
     Args:
-        usage: what the provider reports; tokens that are not there are unknown.
-        cost: USD by DSPy's prices, None where it knows none.
-        call: None where the run did not build the LM.
+        use: as the response reports it.
+        label: of the LM.
+        seconds: that the call took.
+        chars: length of what was asked.
     """
-    if call is None:
-        return Bill(OWN, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), cost)
-    seconds = None if call.started is None else time.perf_counter() - call.started
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    if call.free:
+    prompt, completion, cost = use
+    if label.is_free:
         cost = 0.0
-    elif call.price is not None and (prompt is None or completion is None):
+    elif label.price is not None and (prompt is None or completion is None):
         cost = None
-    elif call.price is not None:
-        cost = (prompt * call.price.input_per_million + completion * call.price.output_per_million) / 1e6  # type: ignore[operator]
-    return Bill(call.role, prompt, completion, None if cost is None else float(cost), seconds, call.chars)
+    elif label.price is not None:
+        cost = (prompt * label.price.input_per_million + completion * label.price.output_per_million) / 1e6  # type: ignore[operator]
+    return Bill(label.role, prompt, completion, None if cost is None else float(cost), seconds, chars)
 
 
-def asked_chars(request: dict[str, Any]) -> int:
-    """The length of a request's text, in characters; what is no text (an image) counts for nothing."""
-    messages = request.get("messages") or request.get("request", {}).get("messages") or ()
-    return sum(_text_chars(message) for message in messages) or len(str(request.get("prompt") or ""))
+def reported(usage: Mapping[str, Any], cost: float | None) -> Use:
+    """What a provider reports, as a value: a count that is no number is unknown."""
+    return Use(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), cost)
 
 
-def _text_chars(message: Any) -> int:
-    content = message.get("content") or message.get("parts") or "" if isinstance(message, dict) else ""
-    if isinstance(content, str):
-        return len(content)
-    return sum(len(str(part.get("text") or "")) for part in content if isinstance(part, dict))
-
-
-def _count(usage: dict[str, Any], name: str) -> int | None:
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
     value = usage.get(name)
-    return None if value is None else int(value)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _delay(error: Exception, tries: int) -> float:
+    """Seconds before the next try: what the provider asks for, else 1, 2, 4 … 30 with up to a second of jitter."""
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, int | float):
+        return min(float(asked), LONGEST_WAIT)
+    return min(2.0 ** (tries - 1), 30.0) + _jitter.random()

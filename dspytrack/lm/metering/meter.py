@@ -1,6 +1,6 @@
-"""The meter every LM call passes: counts use by role, holds the caps, ends a run from inside a call.
+"""The meter that every LM call passes: counts use by role, holds the caps, ends a run from inside a call.
 
-Owns the counting and the decision to stop.
+Owns the counting and the decision to stop. Which cap a call would break, `limits.py` says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dspytrack.config.masking import masked
 from dspytrack.config.schema import Constraints
@@ -40,28 +39,23 @@ class Meter:
         self._spends, self._capped = limits.is_spending_capped(self.caps), limits.is_capped(self.caps)
         # protects the tallies, the counters and the stop; a signal may come while its own thread holds it
         self._lock = threading.RLock()
-        self._landed = threading.Condition(self._lock)  # told of each call that comes home
         self._stopping = threading.Event()  # wakes those who wait between two tries
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Meter:
-        """Copies of an LM go on counting in the same place."""
-        return self
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run, earlier sittings included."""
+        """Wall time of the run, earlier attempts included."""
         return self.seconds_before + time.monotonic() - self._started
 
-    def sit_down(self, paid: Iterable[Bill], seconds: float) -> None:
-        """Start the clock, and go on counting where earlier sittings stopped.
+    def begin_attempt(self, billed: Iterable[Bill], seconds: float) -> None:
+        """Start the clock, and continue the counts of earlier attempts.
 
         Args:
-            paid: what they were billed.
+            billed: what they were billed.
             seconds: that they took.
         """
         with self._lock:
             self.seconds_before, self._started = seconds, time.monotonic()
-            for bill in paid:
+            for bill in billed:
                 self.roles.setdefault(bill.role, Tally()).add(bill)
                 self.reserve.learn(bill)
 
@@ -70,8 +64,8 @@ class Meter:
         with self._lock:
             self.reserve.set_aside(baseline, seconds, window)
 
-    def seen(self, bill: Bill) -> None:
-        """Learn what a call takes from one that an earlier sitting was billed for."""
+    def learn(self, bill: Bill) -> None:
+        """Learn what a call takes from one that an earlier attempt was billed for."""
         with self._lock:
             self.reserve.learn(bill)
 
@@ -90,30 +84,28 @@ class Meter:
                 total.include(one)
         return total
 
-    def admit(self, role: str, chars: int = 0, waits: bool = True) -> float:
+    def admit(self, role: str, chars: int = 0) -> bool:
         """Let a billed call start, or end the run.
 
-        Where tokens or money are capped and no call of the role has come home yet, one goes alone: what it takes says
+        Where tokens or money are capped and no call of the role has finished yet, one goes alone: what it takes says
         how many there may be at once.
 
         Args:
             role: of the LM that is asked.
             chars: length of what it is asked.
-            waits: whether this thread may be held up.
 
         Returns:
-            Seconds for which it was held up.
+            Whether it may start; False where it has to wait for the first call of its role.
 
         Raises:
-            RunStop: where the run is to end, or where the call and those in flight, with what is set aside, would go
-                over a cap.
+            RunStop: where the run is to end, or where the call and those in flight, with what is set aside, would
+                exceed a cap.
         """
-        began = time.perf_counter()
         with self._lock:
-            while waits and self._must_learn_of(role) and any(one[0] == role for one in self._in_flight):
-                self._check()
-                self._landed.wait(0.2)
-            if self._stop is None and self._capped:
+            self._check()
+            if self._must_learn_of(role) and any(one[0] == role for one in self._in_flight):
+                return False
+            if self._capped:
                 reached = limits.broken_by_call(
                     self.caps,
                     (role, chars),
@@ -126,7 +118,14 @@ class Meter:
                     self._end("budget", reached)
             self._check()
             self._in_flight[role, chars] += 1
-        return time.perf_counter() - began
+            return True
+
+    def finished(self, role: str, chars: int = 0) -> None:
+        """An admitted call is in flight no more, with or without a response."""
+        with self._lock:
+            self._in_flight[role, chars] -= 1
+            if not self._in_flight[role, chars]:
+                del self._in_flight[role, chars]  # each length is a key of its own: they would pile up
 
     def time_is_up(self) -> bool:
         """Whether the time is used up; the run then ends, whatever is under way."""
@@ -142,10 +141,10 @@ class Meter:
         return self._spends and not self.reserve.knows(role) and not (used.failed or used.retried or used.timed_out)
 
     def check(self, phase: int | None = None) -> None:
-        """Go on, or end the run.
+        """Return, or end the run.
 
         Args:
-            phase: the meter's `phase` when the work began that asks: what an ended search left behind asks in vain.
+            phase: the meter's `phase` when the work that asks began: work of an ended phase is stopped.
 
         Raises:
             RunStop: where the run is to end.
@@ -162,19 +161,16 @@ class Meter:
     def _end(self, reason: str, message: str) -> None:
         self._stop = RunStop(reason, message)
         self._stopping.set()
-        self._landed.notify_all()
 
-    def billed(self, bill: Bill, chars: int | None = None) -> None:
-        """Count a response that was paid for; `chars` as it was admitted, where it was."""
+    def billed(self, bill: Bill) -> None:
+        """Count the response of an admitted call, which is in flight no more."""
         with self._lock:
-            if chars is not None:
-                self._land(bill.role, chars)
+            self.finished(bill.role, bill.prompt_chars)
             self._failures_in_a_row = 0
             self.roles.setdefault(bill.role, Tally()).add(bill)
             self.reserve.learn(bill)
             if self._stop is None:
                 self._end_where_unknown(bill)
-            self._landed.notify_all()
 
     def _end_where_unknown(self, bill: Bill) -> None:
         for cap, name, value in (
@@ -183,7 +179,7 @@ class Meter:
         ):
             if cap is not None and value is None:
                 what = "cost" if name == "max_cost_usd" else "tokens"
-                self._end("budget", f"a call of the {bill.role} LM told no {what}, so {name} cannot be kept")
+                self._end("budget", f"a call of the {bill.role} LM reported no {what}, so {name} cannot be kept")
 
     def cached(self, role: str) -> None:
         """Count a response that the run already had."""
@@ -208,25 +204,14 @@ class Meter:
                 times = f"{self._failures_in_a_row} LM calls in a row failed"
                 self._end("unreachable", f"{times}, the last with: {masked(str(error))}")
 
-    def abandoned(self, role: str, chars: int = 0) -> None:
-        """An admitted call ended without a response."""
-        with self._lock:
-            self._land(role, chars)
-            self._landed.notify_all()
-
     def timed_out(self, bill: Bill) -> None:
-        """Count a call whose response did not come in time; the caps go on reckoning it as one on its way."""
+        """Count a call whose response did not come in time; for the caps it stays in flight."""
         with self._lock:
             self.roles.setdefault(bill.role, Tally()).add(bill)
 
-    def _land(self, role: str, chars: int) -> None:
-        self._in_flight[role, chars] -= 1
-        if not self._in_flight[role, chars]:
-            del self._in_flight[role, chars]  # each length a key of its own: they would pile up
-
     @property
     def in_flight(self) -> int:
-        """Calls that are on their way."""
+        """Calls that have started and not finished."""
         with self._lock:
             return self._in_flight.total()
 
@@ -245,13 +230,13 @@ class Meter:
             self._end(reason, message)
 
     def settle(self, seconds: float) -> None:
-        """Let the calls in flight come home, for so long at most: what they answer is paid for and worth keeping."""
+        """Let the calls in flight finish, for so many seconds at most: their responses are billed and worth keeping."""
         until = time.monotonic() + seconds
         while self._in_flight.total() > 0 and time.monotonic() < until:
             time.sleep(0.01)
 
     def release(self) -> None:
-        """Go on after a reached budget, with what was set aside."""
+        """Continue after a reached cap, with what was set aside."""
         with self._lock:
             if self._stop is None or self._stop.reason == "budget":
                 self._stop = None

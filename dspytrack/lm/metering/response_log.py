@@ -2,36 +2,37 @@
 
     {"key": "…", "bill": {…} or null, "response": …}
 
-Owns the file alone; what a key is and when a response is looked up is `responses.py`'s.
+Owns the file alone: JSON, nothing that could run code when it is read. What a key is, `cache.py` says.
 """
 
 from __future__ import annotations
 
-import base64
 import errno
-import io
-import pickle
+import json
 import threading
 from pathlib import Path
 from typing import Any
 
 import orjson
-from dspy.clients.disk_serialization import DeserializationError, _restricted_load
 
 from dspytrack.lm.metering.usage import Bill
 
 
-class ResponseFile:
-    """Responses by key. A line is written whole or not at all; a damaged one is as if it were not there.
-
-    A response that JSON cannot carry, such as an object of LiteLLM's, is pickled, and read back by DSPy's restricted
-    unpickler: a line that names any other class is damaged.
-    """
+class ResponseLog:
+    """Responses by key. A line is written whole or not at all; a damaged one is as if it were not there."""
 
     def __init__(self, path: Path) -> None:
+        """Open a log, made where it is not there; a torn last line is cut off.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            OSError: where it cannot be opened.
+        """
         self.path = path
         self.bills: list[tuple[str, Bill]] = []
-        """What each response took, as it was written before this file was opened; those that cost nothing left out."""
+        """What each response was billed, as written before this log was opened; those that cost nothing left out."""
         self.damaged = 0
         """Lines that cannot be read."""
         self._places: dict[str, tuple[int, int]] = {}
@@ -39,10 +40,10 @@ class ResponseFile:
         self._lock = threading.Lock()  # protects the file's position and the places
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        self._survey()
+        self._scan()
 
-    def _survey(self) -> None:
-        """Note where each response lies; a torn last line goes."""
+    def _scan(self) -> None:
+        """Note where each response lies."""
         with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
@@ -53,10 +54,10 @@ class ResponseFile:
 
     def _note(self, line: bytes) -> None:
         try:
-            found = orjson.loads(line)
-            key, bill = found["key"], found["bill"]
+            found = _parsed(line)
+            key, bill = str(found["key"]), found["bill"]
             bill = None if bill is None else Bill(**bill)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.damaged += 1
             return
         self._places[key] = (self._end, len(line))
@@ -75,23 +76,20 @@ class ResponseFile:
             self._file.seek(place[0])
             line = self._file.read(place[1])
         try:
-            found = orjson.loads(line)
-            if "pickle" not in found:
-                return found["response"]
-            return _restricted_load(io.BytesIO(base64.b64decode(found["pickle"])), frozenset())
-        except (orjson.JSONDecodeError, KeyError, ValueError, DeserializationError):
+            return _parsed(line)["response"]
+        except (ValueError, KeyError, TypeError, RecursionError):
             with self._lock:
                 self._places.pop(key, None)
-            self.damaged += 1
+                self.damaged += 1
             return None
 
     def add(self, key: str, response: Any, bill: Bill | None) -> None:
-        """Write one response.
+        """Write one response. One that JSON cannot hold is left out: its bill stays, and it is asked for again.
 
         Raises:
             OSError: where it cannot be written; the file is then as it was.
         """
-        line = orjson.dumps({"key": key, "bill": vars(bill) if bill else None, **_carried(response)}) + b"\n"
+        line = _line({"key": key, "bill": vars(bill) if bill else None}, response)
         with self._lock:
             try:
                 self._file.seek(self._end)
@@ -104,15 +102,23 @@ class ResponseFile:
             self._end += len(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
-def _carried(response: Any) -> dict[str, Any]:
-    """The response as JSON where it comes back as it was, else pickled."""
+def _line(head: dict[str, Any], response: Any) -> bytes:
+    document = {**head, "response": response}
     try:
-        if orjson.loads(orjson.dumps(response)) == response:
-            return {"response": response}
-    except TypeError:  # what JSON has no word for
-        pass
-    return {"pickle": base64.b64encode(pickle.dumps(response, pickle.HIGHEST_PROTOCOL)).decode("ascii")}
+        return orjson.dumps(document) + b"\n"
+    except TypeError:  # a lone surrogate or a large number, which Python's own JSON can write
+        try:
+            return json.dumps(document).encode("ascii") + b"\n"
+        except (TypeError, ValueError, RecursionError):
+            return orjson.dumps({**head, "response": None}) + b"\n"
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:  # what `_line` left to Python's own JSON
+        return json.loads(line)

@@ -56,9 +56,9 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
 
 
-def lm(server: LMServer, meter: Meter) -> dspy.LM:
-    """A metered LM at a server."""
-    return build_lm(LM(model="openai/gpt-4o-mini", api_base=server.api_base), meter=meter)
+def lm(server: LMServer) -> dspy.LM:
+    """An LM of the run at a server."""
+    return build_lm(LM(model="openai/gpt-4o-mini", api_base=server.api_base))
 
 
 def run(server: LMServer, folder: Path, **changes: Any) -> OptimizationResult:
@@ -75,7 +75,7 @@ def test_awaited_calls_answer_and_identical_ones_are_asked_once(tmp_path: Path) 
     with lm_server(delay=0.2) as server:
         meter = Meter()
         with metering(tmp_path / "responses.jsonl", meter):
-            answers = asyncio.run(four(lm(server, meter)))
+            answers = asyncio.run(four(lm(server)))
     assert len({str(answer) for answer in answers}) == 1
     assert (server.billed, meter.total.calls, meter.total.cached) == (1, 1, 3)
 
@@ -84,7 +84,7 @@ def test_several_answers_awaited_at_once_are_a_call_each_and_are_kept(tmp_path: 
     with lm_server() as server:
         meter = Meter()
         with metering(tmp_path / "responses.jsonl", meter):
-            asked = lm(server, meter)
+            asked = lm(server)
             first = asyncio.run(asked.acall("how is it?", n=3, temperature=0.7))
             again = asyncio.run(asked.acall("how is it?", n=3, temperature=0.7))
     assert len(first) == 3 and first == again
@@ -106,15 +106,15 @@ def test_an_own_lm_awaited_is_asked_once_for_identical_requests_and_billed_where
             asyncio.run(four(own.copy(cache=False)))
             assert (server.billed, meter.total.calls, meter.total.cached) == (5, 5, 3)
         with metering(tmp_path / "responses.jsonl", Meter()) as again:
-            assert len(again.paid) == 5
+            assert len(again.billed) == 5
 
 
 def test_two_servers_with_one_model_name_do_not_answer_for_each_other(tmp_path: Path) -> None:
     with lm_server(lambda body: "first") as first, lm_server(lambda body: "second") as second:
         meter = Meter()
         with metering(tmp_path / "responses.jsonl", meter):
-            assert lm(first, meter)("hi") == ["first"]
-            assert lm(second, meter)("hi") == ["second"]
+            assert lm(first)("hi") == ["first"]
+            assert lm(second)("hi") == ["second"]
     kept = (tmp_path / "responses.jsonl").read_text()
     assert first.api_base not in kept and second.api_base not in kept  # an address may hold a password
 
