@@ -103,8 +103,8 @@ class OptimizationPipeline:
         from dspytrack.runs.outcome import cut_off
 
         with record.locked(), interruptible(plan.meter), _disk_space(record):
-            seconds = record.sit_down()
-            record.mend()
+            seconds = record.begin_attempt()
+            record.repair()
             result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
@@ -160,7 +160,7 @@ class OptimizationPipeline:
     @contextmanager
     def _projected(self, record: Record) -> Iterator[Any]:
         """The run's MLflow projection, begun in the background: a server that is slow or gone holds up nothing."""
-        record.note(tracked=self._tracked)
+        record.update_info(tracked=self._tracked)
         if not self._tracked:
             yield None
             return
@@ -181,7 +181,7 @@ class OptimizationPipeline:
             "improvement": result.comparison.improvement_percentage if result.comparison else None,
             "verdict": result.verdict,
             "created_at": datetime.now(timezone.utc).isoformat(),
-            "dspytrack": record.info.get("versions"),
+            "dspytrack": record.info.versions,
         }
         resolved = request.resolved()
         spec = {"program": resolved["program"], "lm": resolved["lm"], "inputs": request.dataset.inputs}
@@ -200,7 +200,7 @@ class OptimizationPipeline:
                 "usage": plan.meter.usage(),
             }
         )
-        record.note(ended_at=now(), seconds=plan.meter.seconds)
+        record.update_info(ended_at=now(), seconds=plan.meter.seconds)
         record.write_text("artifacts/key_improvements.txt", "\n".join(result.key_improvements) + "\n")
         write_report(record, result)
         record.write("result.json", result)  # with it the run has ended: nothing it needs may come after
@@ -208,7 +208,7 @@ class OptimizationPipeline:
             began = now()
             result = projection.finish(result)
             record.write("result.json", result)
-            record.note(tracking_seconds=now() - began)
+            record.update_info(tracking_seconds=now() - began)
         return result
 
     def _warn_of_stated(self, result: OptimizationResult, stated: Mapping[str, float]) -> None:

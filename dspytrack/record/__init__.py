@@ -1,1 +1,1 @@
-"""The run folder: everything a run knows, on disk."""
+"""The record of a run: everything it knows, on disk."""

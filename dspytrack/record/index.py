@@ -1,4 +1,4 @@
-"""The records of a folder: listed and found, those that cannot be read told apart from the others."""
+"""Finds records in a folder: all of them, or one by an id. A damaged record never keeps the others from being read."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def all_records(root: Path = RUNS_DIR) -> list[Record]:
     return [Record(path.parent) for path in folders]
 
 
-def read_each(look: Callable[[Record], T], root: Path, tell: Callable[[str], None]) -> Iterator[tuple[Record, T]]:
-    """What is read from every record under a folder, newest first; one that is damaged is told of and left out.
+def read_each(read: Callable[[Record], T], root: Path, warn: Callable[[str], None]) -> Iterator[tuple[Record, T]]:
+    """Every record under a folder, newest first, with what is read from it; damaged ones are left out.
 
     Args:
-        look: what reads a record.
+        read: reads a record.
         root: the folder.
-        tell: is given a line for each damaged record.
+        warn: is given a line for each damaged record.
     """
     for record in all_records(root):
         try:
-            found = look(record)
+            found = read(record)
         except DamagedError as error:
-            tell(f"{error}; left out")
+            warn(f"{error}; left out")
             continue
         yield record, found
 
@@ -49,8 +49,6 @@ def find(run_id: str, root: Path = RUNS_DIR) -> Record:
 
 def _mlflow_run_id(record: Record) -> str | None:
     try:
-        known = record.read("tracking.json") or {}
+        return record.tracking.mlflow_run_id
     except DamagedError:  # of another record: no reason not to find this one
         return None
-    found: str | None = known.get("mlflow_run_id")
-    return found

@@ -1,4 +1,4 @@
-"""The lock of a run's record: held by the process that runs it, looked at by all others without getting in its way."""
+"""The lock of a record: held by the process at work on the run, looked at by all others without disturbing it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from filelock import FileLock, Timeout
 
 from dspytrack.errors import UsageError
 
-PATIENCE_SECONDS = 1.0  # for those who only look: they are gone in an instant
+WAIT_SECONDS = 1.0  # for a process that only looks: it is gone in an instant
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a lock file for this process; it goes with the process, however that ends.
+    """Hold a lock file for this process; the lock ends with the process, however that ends.
 
     Raises:
         UsageError: where another process holds it.
     """
-    lock = FileLock(path, timeout=PATIENCE_SECONDS)
+    lock = FileLock(path, timeout=WAIT_SECONDS)
     try:
         lock.acquire()
     except Timeout:
@@ -32,11 +32,11 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds it. Any number may look at once: none of them sees another one as the holder."""
+    """Whether a process holds the lock. Any number may look at once: none takes another one for the holder."""
     try:
         import fcntl
-    except ImportError:  # no shared locks here: two who look may disturb each other
-        return _taken(path)
+    except ImportError:  # no shared locks on this system: two that look at once may disturb each other
+        return _is_taken(path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def is_held(path: Path) -> bool:
         return False
 
 
-def _taken(path: Path) -> bool:
+def _is_taken(path: Path) -> bool:
     try:
         with FileLock(path, timeout=0):
             return False

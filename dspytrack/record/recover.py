@@ -1,16 +1,31 @@
-"""What a run took so far, read from its record: of a run whose process was killed no other word is left."""
+"""What a record says of an attempt whose process is gone: the use it had, and which of its rows still count.
+
+The record itself is made ready for a new attempt by `Record.repair`.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
 
 import orjson
 
 from dspytrack.lm.metering.usage import Bill, Tally
+from dspytrack.record.files import read_lines
 from dspytrack.record.store import Record
 from dspytrack.results.values import OptimizationResult, RoleUsage
 
+if TYPE_CHECKING:
+    import dspy
 
-def so_far(record: Record) -> OptimizationResult:
-    """The result of a run that was cut off before it could write one: its use, time and candidates."""
+
+def result_so_far(record: Record) -> OptimizationResult:
+    """The result of a run that was killed before it could write one: its LM use, time and candidates.
+
+    Raises:
+        DamagedError: where the record cannot be read.
+    """
     candidates = record.candidates()
     return OptimizationResult(
         run_id=record.run_id,
@@ -24,9 +39,9 @@ def so_far(record: Record) -> OptimizationResult:
 
 
 def _usage(record: Record) -> dict[str, RoleUsage]:
-    """Billed calls by role; those that were cached, failed or tried again are known to the process alone."""
+    """Billed calls by role; those that were cached, failed or retried are known to the process alone."""
     tallies: dict[str, Tally] = {}
-    for line in record.lines(record.responses.name):
+    for line in read_lines(record.responses):
         try:
             found = orjson.loads(line)["bill"]
             bill = Bill(**found) if found else None
@@ -35,3 +50,14 @@ def _usage(record: Record) -> dict[str, RoleUsage]:
         if bill is not None:
             tallies.setdefault(bill.role, Tally()).add(bill)
     return {role: tally.usage() for role, tally in sorted(tallies.items())}
+
+
+def keep_only_rows_of(record: Record, program: dspy.Module) -> None:
+    """Drop the optimized rows of any other program: the search of a resumed run may end with another one."""
+    bare = program.deepcopy()
+    bare.set_lm(None)
+    state = json.dumps(bare.dump_state(json_mode=True), sort_keys=True, default=str)
+    checksum = hashlib.sha256(state.encode()).hexdigest()
+    if record.info.optimized_program != checksum:
+        record.write_text("rows/optimized.jsonl", "")
+        record.update_info(optimized_program=checksum)

@@ -1,45 +1,45 @@
-"""The run directory: everything a run knows is on disk here before it is sent anywhere.
+"""The record of a run: everything a run knows is on disk here before it is sent anywhere.
 
 Only this file knows the folder's layout. `artifacts/` holds the tree that MLflow gets, as it gets it.
 
     .dspytrack/runs/<run_id>/
-      run.json              name, times, fingerprints, versions, sizes of the parts, tags
+      run.json              a RunInfo: name, times, attempts, fingerprints, versions, tags, params
       request.json          the whole resolved request
-      parts.json            example ids of train, val and test
+      splits.json           example ids of train, val and test
       rows/<side>.jsonl     one Row a line, side = baseline | optimized
       candidates.jsonl      one Candidate a line
       result.json           the OptimizationResult
-      tracking.json         which MLflow run this is projected to, and what has been sent
+      tracking.json         a TrackingInfo: the record's MLflow run, and what of it has been sent
       responses.jsonl       one LM response a line, with what it cost
-      lock                  held by the process that runs it
+      lock                  held by the process at work
       log.txt               what optimizers and libraries print
       artifacts/            training_data.json, evaluation.json, models/ …
 """
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from dspytrack.errors import ConfigError, DamagedError, NotFoundError
+from dspytrack.record.files import read_json, read_model, read_values, write_json, write_text
+from dspytrack.record.info import Attempt, RunInfo, TrackingInfo
 from dspytrack.record.lock import held, is_held
 from dspytrack.results.values import Candidate, OptimizationResult, Row
 
-V = TypeVar("V", bound=BaseModel)
 RUNS_DIR = Path(".dspytrack/runs")
 INPUTS = ("training_data.json", "algorithm_parameters.json", "config.yaml")
 """The artifacts that are there from the start."""
 UNFINISHED = ("interrupted", "failed")
-"""The states of runs that can be gone on with."""
+"""The states of runs that can be resumed."""
 
 
 class Record:
@@ -47,6 +47,7 @@ class Record:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._info_file, self._tracking_file = folder / "run.json", folder / "tracking.json"
 
     @property
     def run_id(self) -> str:
@@ -118,66 +119,44 @@ class Record:
         """What optimizers and libraries print."""
         return self.folder / "log.txt"
 
-    def write(self, name: str, value: Any) -> Path:
-        """Put a JSON document in place at once and for good (temporary file, fsync, rename)."""
-        data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        return self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+    def write(self, name: str, value: Any) -> None:
+        """Put a JSON document in place whole."""
+        write_json(self.folder / name, value)
 
-    def write_text(self, name: str, text: str) -> Path:
-        """Put a text file in place at once and for good."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        return path
+    def write_text(self, name: str, text: str) -> None:
+        """Put a text file in place whole."""
+        write_text(self.folder / name, text)
 
     def read(self, name: str) -> Any:
-        """A JSON document of the record, or None where it is not there yet.
+        """A JSON document, None where it is not there yet.
 
         Raises:
             DamagedError: where it is no JSON.
         """
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        except ValueError as error:
-            raise DamagedError(path, str(error)) from error
+        return read_json(self.folder / name)
 
     def append(self, name: str, value: BaseModel) -> None:
         """Add one JSON line."""
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(value.model_dump_json() + "\n")
 
-    def lines(self, name: str) -> Iterable[bytes]:
-        """The whole lines of a JSON-lines file; a torn last line is left out."""
-        path = self.folder / name
-        if not path.is_file():
-            return []
-        data = path.read_bytes()  # a line may be torn inside a character, and hold other line ends than this one
-        return [line for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line]
-
     @property
     def seconds(self) -> float:
-        """What the sittings took, one that is going on or was killed up to the last thing that it wrote."""
+        """Wall time of all attempts; one that is at work or was killed counts up to the last thing it wrote."""
         info = self.info
-        noted, last = float(info.get("seconds", 0.0)), info.get("sitting")
-        if last is None or info.get("ended_at") is not None:
-            return noted
-        return max(noted, float(last["seconds_before"]) + self.last_written - float(last["began_at"]))
+        last = info.attempt
+        if last is None or info.ended_at is not None:
+            return info.seconds
+        return max(info.seconds, last.seconds_before + self.last_written - last.began_at)
 
-    def sit_down(self) -> float:
-        """Begin a sitting; the seconds that earlier ones took."""
-        before, last = self.seconds, self.info.get("sitting")
-        number = (last["number"] if last else 0) + 1
-        self.note(sitting={"number": number, "began_at": now(), "seconds_before": before}, ended_at=None)
+    def begin_attempt(self) -> float:
+        """Note that a process begins to work on the run; the seconds that earlier attempts took."""
+        before, number = self.seconds, self.info.attempts + 1
+        self.update_info(attempt=Attempt(number=number, began_at=now(), seconds_before=before), ended_at=None)
         return before
 
-    def mend(self) -> None:
-        """Make a record whose process was killed fit to go on: torn last lines go, rows that failed are run again.
+    def repair(self) -> None:
+        """Make the record of a killed run ready to be resumed: torn last lines go, rows that failed are run again.
 
         Candidates are scored again as the search is replayed.
         """
@@ -188,21 +167,20 @@ class Record:
         (self.folder / "result.json").unlink(missing_ok=True)
 
     def rows(self, side: str) -> list[Row]:
-        """The evaluated rows of "baseline" or "optimized"."""
-        return self._values(f"rows/{side}.jsonl", Row)
+        """The evaluated rows of "baseline" or "optimized".
+
+        Raises:
+            DamagedError: where a line cannot be read.
+        """
+        return read_values(self.folder / f"rows/{side}.jsonl", Row)
 
     def candidates(self) -> list[Candidate]:
-        """The candidate programs scored so far."""
-        return self._values("candidates.jsonl", Candidate)
+        """The candidate programs scored so far.
 
-    def _values(self, name: str, kind: type[V]) -> list[V]:
-        found = []
-        for number, line in enumerate(self.lines(name), start=1):
-            try:
-                found.append(kind.model_validate_json(line, extra="ignore"))
-            except ValidationError as error:
-                raise DamagedError(f"{self.folder / name}:{number}", error.errors()[0]["msg"]) from error
-        return found
+        Raises:
+            DamagedError: where a line cannot be read.
+        """
+        return read_values(self.folder / "candidates.jsonl", Candidate)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -211,25 +189,57 @@ class Record:
         return found if isinstance(found, dict) else {}
 
     @property
-    def info(self) -> dict[str, Any]:
-        """run.json: run_name, started_at, ended_at (seconds since 1970; None while a sitting goes on), tags, params."""
-        found = self.read("run.json")
-        return found if isinstance(found, dict) else {}
+    def info(self) -> RunInfo:
+        """run.json.
+
+        Raises:
+            DamagedError: where it is missing or cannot be read.
+        """
+        found = read_model(self._info_file, RunInfo)
+        if found is None:
+            raise DamagedError(self._info_file, "there is no such file")
+        return found
+
+    def update_info(self, **fields: Any) -> RunInfo:
+        """Set fields of run.json; the first time it is made of them.
+
+        Raises:
+            ValidationError: for a field that RunInfo has not, or a value that it does not take.
+        """
+        found = read_model(self._info_file, RunInfo)
+        info = RunInfo(**(dict(found) if found else {}) | fields)
+        write_json(self._info_file, info)
+        return info
 
     @property
-    def result(self) -> OptimizationResult | None:
-        """The result, once there is one; what another version wrote into it besides is passed over.
+    def tracking(self) -> TrackingInfo:
+        """tracking.json; an empty one where the run has not been sent anywhere.
 
         Raises:
             DamagedError: where it cannot be read.
         """
-        found = self.read("result.json")
-        try:
-            return OptimizationResult.model_validate(found, extra="ignore") if found else None
-        except ValidationError as error:
-            first = error.errors()[0]
-            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise DamagedError(self.folder / "result.json", what) from error
+        return read_model(self._tracking_file, TrackingInfo) or TrackingInfo()
+
+    def start_tracking(self, **fields: Any) -> None:
+        """Begin tracking.json anew with these fields: nothing of the record has been sent yet."""
+        write_json(self._tracking_file, TrackingInfo(**fields))
+
+    def update_tracking(self, **fields: Any) -> None:
+        """Set fields of tracking.json.
+
+        Raises:
+            ValidationError: for a field that TrackingInfo has not, or a value that it does not take.
+        """
+        self.start_tracking(**dict(self.tracking) | fields)
+
+    @property
+    def result(self) -> OptimizationResult | None:
+        """The result, once there is one.
+
+        Raises:
+            DamagedError: where it cannot be read.
+        """
+        return read_model(self.folder / "result.json", OptimizationResult)
 
     @property
     def last_written(self) -> float:
@@ -237,10 +247,6 @@ class Record:
         others = ("lock", "tracking.json")
         files = (path for path in self.folder.rglob("*") if path.is_file() and path.name not in others)
         return max(path.stat().st_mtime for path in files)
-
-    def note(self, **facts: Any) -> None:
-        """Add facts to run.json."""
-        self.write("run.json", self.info | facts)
 
     def sync_to_disk(self) -> None:
         """Make what was appended durable; called where a phase ends."""

@@ -17,7 +17,7 @@ from dspytrack.results.values import OptimizationResult
 def write_report(record: Record, result: OptimizationResult) -> None:
     """Write artifacts/report.html; it needs no network to be read."""
     page = _template().render(
-        name=record.info.get("run_name", record.run_id),
+        name=record.info.run_name,
         result=result,
         metrics={name: format_value(name, value) for name, value in result.metrics().items()},
         measures=measures(result.comparison) if result.comparison else [],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 import dspy
@@ -13,9 +12,9 @@ from dspytrack.errors import RunStop
 from dspytrack.evaluation.evaluate import evaluate
 from dspytrack.evaluation.failures import commonest
 from dspytrack.lm.metering.dspy_hooks import warm_up
-from dspytrack.lm.metering.usage import Tally
+from dspytrack.record.info import BaselineUse
+from dspytrack.record.recover import keep_only_rows_of
 from dspytrack.record.store import Record
-from dspytrack.record.tested import keep_rows_of
 from dspytrack.results.values import Candidate, Row
 from dspytrack.runs.console_log import logged
 from dspytrack.runs.events import Progress
@@ -61,7 +60,7 @@ class Sitting:
         self._set_aside()
         found = self._search()
         plan.meter.release()
-        keep_rows_of(self._record, found.program)
+        keep_only_rows_of(self._record, found.program)
         optimized, stopped = self._measure("optimized", found.program)
         return Measured(baseline, optimized, found, found.stopped or stopped)
 
@@ -133,16 +132,12 @@ class Sitting:
     def _set_aside(self) -> None:
         """Keep for the final evaluation what it will need, going by the baseline; on resume, by what that took then."""
         plan = self._plan
-        noted = self._record.info.get("baseline_took")
-        if noted is None:
-            noted = {
-                "seconds": plan.meter.seconds,
-                "usage": {role: asdict(tally) for role, tally in plan.meter.by_role.items()},
-            }
-            self._record.note(baseline_took=noted)
+        took = self._record.info.baseline_took
+        if took is None:
+            took = BaselineUse(seconds=plan.meter.seconds, usage=plan.meter.by_role)
+            self._record.update_info(baseline_took=took)
         window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
-        usage = {role: Tally(**values) for role, values in noted["usage"].items()}
-        plan.meter.set_aside(usage, noted["seconds"], window)
+        plan.meter.set_aside(took.usage, took.seconds, window)
 
     def _search(self) -> Found:
         self._progress.phase("optimization", None)
@@ -164,7 +159,7 @@ class Sitting:
 
     def _phase_over(self) -> None:
         self._record.sync_to_disk()
-        self._record.note(seconds=self._plan.meter.seconds)
+        self._record.update_info(seconds=self._plan.meter.seconds)
 
 
 def _failed_share(rows: Sequence[Row]) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dspytrack.errors import ChangedError, NotFoundError, UsageError
 from dspytrack.record.index import find, read_each
+from dspytrack.record.info import FORMAT, RequestChange
 from dspytrack.record.store import UNFINISHED, Record, now
 from dspytrack.runs.artifacts import write_inputs
 from dspytrack.runs.changes import CAPS, Change, changes, raises_a_cap
@@ -18,8 +19,6 @@ from dspytrack.runs.environment import versions_and_commit
 from dspytrack.runs.plan import Plan
 
 NEWEST = "newest"
-FORMAT = 3
-"""Of a record: raised where an older one cannot be gone on with."""
 
 
 def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
@@ -36,11 +35,11 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
     request, record = plan.request, Record.create(runs_dir)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     facts = versions_and_commit(request.base_dir)
-    parts = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
+    splits = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
     record.write("request.json", request.resolved())
-    record.write("parts.json", parts)
+    record.write("splits.json", splits)
     write_inputs(record, plan)
-    record.note(
+    record.update_info(
         format=FORMAT,
         run_name=f"opt_{request.target.type}_{request.target.id}_{stamp}",
         started_at=now(),
@@ -117,7 +116,7 @@ def _newest(plan: Plan, runs_dir: Path, tell: Callable[[str], None]) -> Record:
     source = plan.request.source
 
     def fits(record: Record) -> bool:
-        if record.info.get("config") != (str(source) if source else None):
+        if record.info.config != (str(source) if source else None):
             return False
         return _goes_on(record, changes(record.request, plan.request.resolved()))
 
@@ -133,36 +132,36 @@ def _take_over(record: Record, plan: Plan, changed: list[Change]) -> None:
     noted = {one.key: {"was": one.was, "is": one.now} for one in changed}
     record.write("request.json", plan.request.resolved())
     write_inputs(record, plan)
-    record.note(
-        tags=_tags(plan, before.get("git_commit")),
-        params=(before.get("params") or {}) | _arguments(plan),
-        changes=[*(before.get("changes") or []), {"at": now(), "keys": noted}],
+    record.update_info(
+        tags=_tags(plan, before.git_commit),
+        params={**before.params, **_arguments(plan)},
+        changes=[*before.changes, RequestChange(at=now(), keys=noted)],
     )
 
 
 def _stays(record: Record, change: Change) -> str:
     """An MLflow run cannot move to another experiment."""
-    experiment = (record.read("tracking.json") or {}).get("experiment")
+    experiment = record.tracking.experiment
     moves = change.key == "tracking.experiment_name" and experiment is not None
     return f"; this run stays in the experiment {experiment}, where it began" if moves else ""
 
 
 def _of_this_version(record: Record) -> Iterator[str]:
-    if record.info.get("format") != FORMAT:
-        yield f"records were of format {record.info.get('format')}, are of format {FORMAT}"
+    if record.info.format != FORMAT:
+        yield f"the record has format {record.info.format}, this version of dspytrack resumes format {FORMAT}"
 
 
 def _of_files(record: Record, plan: Plan) -> Iterator[str]:
     """What differs from the start of the run besides the request, in words."""
-    fingerprint = record.info.get("fingerprint") or {}
-    if fingerprint.get("data") != plan.parts.fingerprint:
+    info = record.info
+    if info.fingerprint.data != plan.parts.fingerprint:
         yield "the data has changed"
-    for name, checksum in sorted((fingerprint.get("sources") or {}).items()):
+    for name, checksum in sorted(info.fingerprint.sources.items()):
         path = plan.request.base_dir / name
         if not path.is_file() or _sha256(path) != checksum:
             yield f"{name} has changed"
     versions = versions_and_commit(plan.request.base_dir)["versions"]
-    for name, version in (record.info.get("versions") or {}).items():
+    for name, version in info.versions.items():
         if name in ("dspy", "python") and versions[name] != version:
             yield f"{name} was {version}, is {versions[name]}"
 

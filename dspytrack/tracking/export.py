@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dspytrack.record.recover import so_far
+from dspytrack.record.info import RunInfo, TrackingInfo
+from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import INPUTS, Record, now
 from dspytrack.results.mlflow_names import LONGEST_TAG, names_of, storable
 from dspytrack.results.values import OptimizationResult
@@ -57,53 +58,51 @@ def publish(record: Record, config: MLflowConfig) -> str:
     with connected(config) as client:
         run_id = _find_or_create(client, record, config, running=False)
         _send_result(client, run_id, record)
-        record.write("tracking.json", record.read("tracking.json") | {"sent": _version(record)})
+        record.update_tracking(version_sent=_version(record))
         return run_id
 
 
 def is_sent(record: Record, config: MLflowConfig) -> bool:
     """Whether a record, as it is now, has reached a store."""
-    known = record.read("tracking.json") or {}
-    return known.get("tracking_uri") == config.shown and known.get("sent") == _version(record)
+    known = record.tracking
+    return known.tracking_uri == config.shown and known.version_sent == _version(record)
 
 
 def _version(record: Record) -> str:
     """What a record holds of its run, as a checksum; its own MLflow ids left out.
 
-    The sitting counts: each sets the MLflow run running again, so that each has to be sent, cut off twice alike or not.
+    The attempt counts: each sets the MLflow run running again, so each has to be sent, even where nothing else differs.
     """
-    result, sitting = record.result, record.info.get("sitting") or {}
+    result, attempts = record.result, record.info.attempts
     own = {"mlflow_run_id", "run_id", "tracking_uri", "tracking_error"}
     text = "" if result is None else result.model_dump_json(exclude=own)
-    return hashlib.sha256(f"{sitting.get('number', 1)}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{attempts}\n{text}".encode()).hexdigest()
 
 
 def _find_or_create(client: MlflowClient, record: Record, config: MLflowConfig, running: bool) -> str:
-    known = record.read("tracking.json") or {}
     name = (record.request.get("tracking") or {}).get("experiment_name") or config.experiment_name
-    run_id = _known_run(client, known, config)
+    run_id = _known_run(client, record.tracking, config)
     if run_id is None:
         experiment_id = _experiment(client, name, config)
         run_id = _created_before(client, experiment_id, record, config) or _create(
             client, experiment_id, record, config
         )
-        facts = {"tracking_uri": config.shown, "experiment": name, "mlflow_run_id": run_id}
-        record.write("tracking.json", facts)
+        record.start_tracking(tracking_uri=config.shown, experiment=name, mlflow_run_id=run_id)
         _send_params(client, run_id, record)
-        record.write("tracking.json", facts | {"params": True})
+        record.update_tracking(params_sent=True)
     if running:
         client.update_run(run_id, status="RUNNING")
     return run_id
 
 
-def _known_run(client: MlflowClient, known: Mapping[str, str], config: MLflowConfig) -> str | None:
+def _known_run(client: MlflowClient, known: TrackingInfo, config: MLflowConfig) -> str | None:
     """The MLflow run that a record was projected to, where it is still there."""
     from mlflow.exceptions import MlflowException
 
-    if known.get("tracking_uri") != config.shown or not known.get("mlflow_run_id"):
+    if known.tracking_uri != config.shown or known.mlflow_run_id is None:
         return None
     try:
-        run = client.get_run(known["mlflow_run_id"])
+        run = client.get_run(known.mlflow_run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
@@ -130,8 +129,8 @@ def _experiment(client: MlflowClient, name: str, config: MLflowConfig) -> str:
 
 def _created_before(client: MlflowClient, experiment_id: str, record: Record, config: MLflowConfig) -> str | None:
     """The MLflow run that bears the record's tag; one that a slow server was asked for a moment ago may still come."""
-    known = record.read("tracking.json") or {}
-    asked = known.get("asked_at", 0.0) if known.get("tracking_uri") == config.shown else 0.0
+    known = record.tracking
+    asked = (known.asked_at or 0.0) if known.tracking_uri == config.shown else 0.0
     while True:
         found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{record.run_id}'", max_results=1)
         if found or not 0 <= now() - asked < LATE_SECONDS:
@@ -142,36 +141,36 @@ def _created_before(client: MlflowClient, experiment_id: str, record: Record, co
 def _create(client: MlflowClient, experiment_id: str, record: Record, config: MLflowConfig) -> str:
     """A new MLflow run. That it was asked for is noted first: where no answer comes, it may be there all the same."""
     info, asked_at = record.info, now()
-    record.write("tracking.json", {"tracking_uri": config.shown, "asked_at": asked_at})
+    record.start_tracking(tracking_uri=config.shown, asked_at=asked_at)
     try:
         return _created(client, experiment_id, record.run_id, info)
     except Exception:
         if now() - asked_at < AT_ONCE_SECONDS:  # the server refused it, or is not there
-            record.write("tracking.json", {"tracking_uri": config.shown})
+            record.update_tracking(asked_at=None)
         raise
 
 
-def _created(client: MlflowClient, experiment_id: str, record_id: str, info: Mapping[str, Any]) -> str:
-    tags, started = _own_tags(info) | {RUN_TAG: record_id}, int(info["started_at"] * 1000)
-    return str(client.create_run(experiment_id, started, tags, info.get("run_name")).info.run_id)
+def _created(client: MlflowClient, experiment_id: str, record_id: str, info: RunInfo) -> str:
+    tags, started = _own_tags(info) | {RUN_TAG: record_id}, int(info.started_at * 1000)
+    return str(client.create_run(experiment_id, started, tags, info.run_name).info.run_id)
 
 
-def _own_tags(info: Mapping[str, Any]) -> dict[str, str]:
+def _own_tags(info: RunInfo) -> dict[str, str]:
     """The tags that a run has from its start, by the names MLflow takes; none of them is one of MLflow's own."""
-    tags = {re.sub(r"^mlflow\.", "_mlflow.", key): value for key, value in (info.get("tags") or {}).items()}
+    tags = {re.sub(r"^mlflow\.", "_mlflow.", key): value for key, value in info.tags.items()}
     return {name: str(tags[key])[:LONGEST_TAG] for key, name in names_of(tags).items()}
 
 
 def params_of(record: Record) -> dict[str, str]:
     """The whole resolved request, flat, and the optimizers' own arguments, by the names MLflow takes."""
-    values = dict(_flat(record.request)) | dict(_flat(record.info.get("params") or {}))
+    values = dict(_flat(record.request)) | dict(_flat(record.info.params))
     return {name: _param(values[key]) for key, name in names_of(values).items()}
 
 
 def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Param
 
-    there = client.get_run(run_id).data.params  # of a sitting whose sending was cut off; MLflow changes no param
+    there = client.get_run(run_id).data.params  # of an attempt whose sending was cut off; MLflow changes no param
     params = [Param(name, value) for name, value in params_of(record).items() if name not in there]
     for batch in _batches(params, _BATCH):
         client.log_batch(run_id, params=batch)
@@ -179,8 +178,7 @@ def _send_params(client: MlflowClient, run_id: str, record: Record) -> None:
 
 def _send_artifacts(client: MlflowClient, run_id: str, record: Record, files: Iterable[Path]) -> None:
     """Send those files that are not there yet as they are now; which those are is kept beside the run's id."""
-    known = record.read("tracking.json")
-    sent: dict[str, str] = dict(known.get("files") or {})
+    sent = dict(record.tracking.files_sent)
     try:
         for path in files:
             name = path.relative_to(record.artifacts)
@@ -190,27 +188,27 @@ def _send_artifacts(client: MlflowClient, run_id: str, record: Record, files: It
                 client.log_artifact(run_id, str(path), None if folder == "." else folder)
                 sent[name.as_posix()] = digest
     finally:
-        record.write("tracking.json", known | {"files": sent})
+        record.update_tracking(files_sent=sent)
 
 
 def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
     from mlflow.entities import Metric, RunTag
 
-    if not record.read("tracking.json").get("params"):
+    if not record.tracking.params_sent:
         _send_params(client, run_id, record)
     result = record.result
     status = "interrupted" if result is None else result.status
-    ended = int((record.info.get("ended_at") or record.last_written) * 1000)
-    started = int(record.info["started_at"] * 1000)
+    info = record.info
+    ended, started = int((info.ended_at or record.last_written) * 1000), int(info.started_at * 1000)
     metrics = [Metric("validation_score", one.score, started, one.step) for one in record.candidates() if one.whole]
     tags: dict[str, Any] = {"status": status}
     if result is not None:
         tags |= result_tags(result) | {"mlflow.loggedArtifacts": _TABLES}
-    found = (so_far(record) if result is None else result).metrics()
+    found = (result_so_far(record) if result is None else result).metrics()
     metrics += [Metric(name, value, ended, 0) for name, value in found.items()]
-    if (record.info.get("sitting") or {}).get("number", 1) > 1:
+    if info.attempts > 1:
         tags = _changed_tags(record) | tags
-        there = client.get_run(run_id).data.tags  # what an earlier sitting ended with is over
+        there = client.get_run(run_id).data.tags  # what an earlier attempt ended with is over
         for key in (key for key, value in tags.items() if value is None and key in there):
             client.delete_tag(run_id, key)
     sent = [RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items() if value is not None]
@@ -223,14 +221,15 @@ def _send_result(client: MlflowClient, run_id: str, record: Record) -> None:
 
 
 def _changed_tags(record: Record) -> dict[str, Any]:
-    """The tags of a request that changed between two sittings, None for one that is gone, and what has changed."""
-    changes = record.info.get("changes")
+    """The tags of a request that changed between two attempts, None for one that is gone, and what has changed."""
+    changes = record.info.changes
     if not changes:
         return {}
     prefix = "tracking.tags."
-    before = {key[len(prefix) :] for one in changes for key in one["keys"] if key.startswith(prefix)}
+    before = {key[len(prefix) :] for one in changes for key in one.keys if key.startswith(prefix)}
     gone = {storable(key): None for key in before}
-    return gone | _own_tags(record.info) | {"request_changes": json.dumps(changes, ensure_ascii=False)}
+    shown = json.dumps([one.model_dump(mode="json", fallback=str) for one in changes], ensure_ascii=False)
+    return gone | _own_tags(record.info) | {"request_changes": shown}
 
 
 def result_tags(result: OptimizationResult) -> dict[str, str | None]:

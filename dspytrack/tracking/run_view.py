@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import DamagedError, NotFoundError, UnreachableError, UsageError
 from dspytrack.record.index import find
-from dspytrack.record.recover import so_far
+from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import RUNS_DIR, UNFINISHED, Record
 from dspytrack.runs.changes import CAPS
 from dspytrack.tracking.export import RUN_TAG, STATUSES, params_of, result_tags
@@ -63,7 +63,7 @@ def resume_command(record: Record, state: str | None = None) -> str | None:
         more = _more_room(record, record.result.reason)
     elif state not in UNFINISHED:
         return None
-    return f"dspytrack optimize {shlex.quote(record.info.get('config') or 'CONFIG')} --resume {record.run_id}{more}"
+    return f"dspytrack optimize {shlex.quote(record.info.config or 'CONFIG')} --resume {record.run_id}{more}"
 
 
 def _more_room(record: Record, reason: str) -> str:
@@ -87,12 +87,12 @@ def of_record(record: Record) -> Document:
     model = record.artifacts / "models"
     document: Document = {
         "run_id": record.run_id,
-        "run_name": info.get("run_name"),
+        "run_name": info.run_name,
         "status": STATUSES.get(state, "RUNNING"),
-        "metrics": (so_far(record) if result is None else result).metrics(),
+        "metrics": (result_so_far(record) if result is None else result).metrics(),
         "params": params_of(record),
-        "tags": {**(info.get("tags") or {}), **{k: v for k, v in known.items() if v is not None}, "status": state},
-        "mlflow_run_id": (record.read("tracking.json") or {}).get("mlflow_run_id"),
+        "tags": {**info.tags, **{k: v for k, v in known.items() if v is not None}, "status": state},
+        "mlflow_run_id": record.tracking.mlflow_run_id,
         "record": str(record.folder),
         "model": str(model) if (model / "optimized_model.json").is_file() else None,
     }
@@ -113,10 +113,10 @@ def of_ref(tracker: MLflowTracker, ref: str, significant: bool = False, runs_dir
         record = None
     if record is None:
         return of_run(tracker.get(ref, significant), runs_dir)
-    known = record.read("tracking.json") or {}
-    if known.get("mlflow_run_id") is None or known.get("tracking_uri") != tracker.config.shown:
+    known = record.tracking
+    if known.mlflow_run_id is None or known.tracking_uri != tracker.config.shown:
         return of_record(record)
     try:
-        return of_run(tracker.get(known["mlflow_run_id"]), runs_dir)
+        return of_run(tracker.get(known.mlflow_run_id), runs_dir)
     except (UsageError, UnreachableError):  # deleted there, or out of reach: the record has it all
         return of_record(record)

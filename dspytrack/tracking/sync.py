@@ -24,8 +24,7 @@ def unsent(
     """
 
     def lacks(record: Record) -> bool:
-        tracked: bool = record.info.get("tracked", True)
-        return tracked and not is_sent(record, config) and record.state != "running"
+        return record.info.tracked and not is_sent(record, config) and record.state != "running"
 
     return [record for record, wanted in read_each(lacks, runs_dir, tell) if wanted][::-1]
 

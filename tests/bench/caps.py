@@ -20,6 +20,7 @@ from tests.bench.workload import LM, examples, workload
 from tests.support.lm_server import classify, lm_server
 
 if TYPE_CHECKING:
+    from dspytrack.record.info import RunInfo
     from dspytrack.results.values import OptimizationResult
 
 EXAMPLES = 200
@@ -135,7 +136,7 @@ class Capped:
         return found
 
 
-def run_once(folder: Path, api_base: str, threads: int, **changes: Any) -> tuple[OptimizationResult, dict[str, Any]]:
+def run_once(folder: Path, api_base: str, threads: int, **changes: Any) -> tuple[OptimizationResult, RunInfo]:
     """The result of an untracked run in this process, and its run.json."""
     from dspytrack.pipeline import OptimizationPipeline
     from dspytrack.record.store import Record
@@ -154,7 +155,7 @@ def capped(folder: Path, cap: str, place: str, threads: int, limit: float) -> Ca
     with lm_server(book, delay) as server:
         result, info = run_once(folder, server.api_base, threads, constraints={cap: limit})
         server.settled()  # what was left in flight is billed all the same
-    ends = info["ended_at"] - info["seconds"] + limit
+    ends = (info.ended_at or 0.0) - info.seconds + limit
     return Capped(
         cap,
         place,

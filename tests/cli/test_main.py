@@ -286,7 +286,7 @@ def test_best_of_nothing_is_exit_1_and_search_of_nothing_an_empty_list(folder: P
 def test_a_torn_record_is_a_line_on_stderr_and_the_others_are_listed(folder: Path, command: Command) -> None:
     whole, torn = Record.create(), Record.create()
     for record in (whole, torn):
-        record.note(run_name="a run", started_at=1.0)
+        record.update_info(run_name="a run", started_at=1.0)
     (torn.folder / "result.json").write_text('{"status": "comp')
     code, out, err = command("runs", "search", "--local", "--json")
     assert (code, [run["run_id"] for run in json.loads(out)]) == (0, [whole.run_id])

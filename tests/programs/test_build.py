@@ -40,7 +40,7 @@ def test_of_several_optimizers_the_best_by_validation_score_is_tested_once(tmp_p
         result = run(server, tmp_path, optimizer=contest)
     assert (result.optimizer, result.verdict) == ("labeled_few_shot", "better")
     assert {candidate.optimizer for candidate in result.candidates} == {"copro"}
-    items = json.loads(Path(result.record, "parts.json").read_text())["test"]
+    items = json.loads(Path(result.record, "splits.json").read_text())["test"]
     assert sorted(row.example_id for row in Record(Path(result.record)).rows("optimized")) == sorted(items)
 
 
@@ -132,7 +132,7 @@ def test_two_folders_run_in_one_process_each_with_its_own_program(tmp_path: Path
             assert result.status == "completed", result.error
             asked = json.dumps(server.requests)
             words[name] = {word for word in ("first", "second") if f"the {word} word" in asked}
-            sources = Record(Path(result.record)).info["fingerprint"]["sources"]
+            sources = Record(Path(result.record)).info.fingerprint.sources
             assert set(sources) == {"program.py", "wording.py"}
     assert words == {"first": {"first"}, "second": {"second"}}
 

@@ -19,7 +19,7 @@ from dspytrack.results.values import OptimizationResult
 def made(root: Path, status: str | None = None) -> Record:
     """A record, with a result where it has a status."""
     record = Record.create(root)
-    record.note(run_name="a run", started_at=time.time())
+    record.update_info(run_name="a run", started_at=time.time())
     if status is not None:
         record.write("result.json", {"run_id": record.run_id, "record": str(record.folder), "status": status})
     return record
@@ -53,7 +53,7 @@ def test_looking_at_a_record_hinders_nobody_and_is_not_taken_for_running_it(tmp_
 def test_a_record_that_is_held_is_running_for_everyone_and_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dspytrack.record.lock.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("dspytrack.record.lock.WAIT_SECONDS", 0.1)
     record = made(tmp_path)
     assert record.state == "interrupted"
     with record.locked():
@@ -72,14 +72,14 @@ def test_what_another_version_wrote_besides_is_passed_over(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["result.json", "run.json"])
-def test_a_torn_record_is_told_of_in_one_line_and_the_others_are_read(tmp_path: Path, name: str) -> None:
+def test_a_torn_record_is_one_line_of_warning_and_the_others_are_read(tmp_path: Path, name: str) -> None:
     whole, torn = made(tmp_path, "completed"), made(tmp_path, "completed")
     (torn.folder / name).write_text('{"run_id": "x", "stat')
     (torn.folder / "tracking.json").write_text("{")
-    told: list[str] = []
-    found = list(read_each(lambda record: (record.info["run_name"], record.state), tmp_path, told.append))
+    warned: list[str] = []
+    found = list(read_each(lambda record: (record.info.run_name, record.state), tmp_path, warned.append))
     assert [one.run_id for one, _ in found] == [whole.run_id]
-    assert len(told) == 1 and "\n" not in told[0] and f"{torn.run_id}/{name} cannot be read" in told[0]
+    assert len(warned) == 1 and "\n" not in warned[0] and f"{torn.run_id}/{name} cannot be read" in warned[0]
     assert find(whole.run_id, tmp_path).folder == whole.folder
 
 
@@ -89,21 +89,21 @@ def test_a_result_of_another_shape_names_the_field(tmp_path: Path) -> None:
         _ = record.state
 
 
-def test_the_time_of_a_sitting_that_ended_is_the_one_it_noted_whatever_becomes_of_its_files(tmp_path: Path) -> None:
+def test_the_time_of_an_attempt_that_ended_is_the_one_it_wrote_whatever_becomes_of_its_files(tmp_path: Path) -> None:
     record = made(tmp_path)
-    record.sit_down()
-    record.note(ended_at=time.time(), seconds=4.0)
+    record.begin_attempt()
+    record.update_info(ended_at=time.time(), seconds=4.0)
     later = time.time() + 3600
     for path in record.folder.rglob("*"):
         os.utime(path, (later, later))
-    assert record.sit_down() == 4.0
+    assert record.begin_attempt() == 4.0
     assert json.loads((record.folder / "run.json").read_text())["ended_at"] is None
-    (record.folder / "responses.jsonl").write_text("")  # the second sitting is killed after it wrote this
+    (record.folder / "responses.jsonl").write_text("")  # the second attempt is killed after it wrote this
     os.utime(record.folder / "responses.jsonl", (time.time() + 60, time.time() + 60))
     for path in record.folder.rglob("*"):
         if path.name != "responses.jsonl":
             os.utime(path, (time.time(), time.time()))
-    assert 63 < record.sit_down() < 66
+    assert 63 < record.begin_attempt() < 66
 
 
 def test_a_line_that_cannot_be_read_is_named_and_one_of_another_version_is_read(tmp_path: Path) -> None:

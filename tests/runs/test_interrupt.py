@@ -151,7 +151,7 @@ def test_a_dead_run_is_shown_as_interrupted_with_the_way_on(tmp_path: Path) -> N
         server.hold()  # the run stays where it is until the store knows it
         [record] = tmp_path.glob(".dspytrack/runs/*")
         until = time.monotonic() + PATIENCE
-        while "mlflow_run_id" not in (Record(record).read("tracking.json") or {}):
+        while Record(record).tracking.mlflow_run_id is None:
             assert process.poll() is None and time.monotonic() < until, "the store has no run"
             time.sleep(0.1)
         process.kill()
@@ -250,7 +250,7 @@ def test_a_line_torn_inside_a_character_and_a_line_separator_in_an_answer_are_re
     record.append("rows/baseline.jsonl", row)
     with (record.folder / "rows/baseline.jsonl").open("ab") as file:
         file.write('{"example_id": "ü'.encode()[:-1])
-    record.mend()
+    record.repair()
     assert record.rows("baseline") == [row]
 
 
@@ -273,7 +273,7 @@ def test_stdout_is_the_answer_alone_whatever_a_metric_prints_and_when_a_call_han
     assert json.loads(out)["status"] == "interrupted"
 
 
-def test_the_time_of_a_killed_sitting_is_not_lost(tmp_path: Path) -> None:
+def test_the_time_of_a_killed_attempt_is_not_lost(tmp_path: Path) -> None:
     with lm_server(delay=0.1) as server:
         config = write_config(tmp_path, server, "bootstrap_random_search")
         process = start(config)
@@ -282,10 +282,12 @@ def test_the_time_of_a_killed_sitting_is_not_lost(tmp_path: Path) -> None:
         ended(process)
         killed_at = time.time()
         record = Record(next((tmp_path / ".dspytrack/runs").iterdir()))
-        began_at = record.info["sitting"]["began_at"]
+        killed = record.info.attempt
+        assert killed is not None
         began = time.monotonic()
         resumed = again(config, "--resume")
         second = time.monotonic() - began
-    took, first = json.loads(resumed.stdout)["duration_seconds"], record.info["sitting"]["seconds_before"]
-    assert server.asked_at[60] - server.asked_at[0] <= first <= killed_at - began_at
-    assert first < took <= first + second  # between two sittings nobody works
+    assert record.info.attempt is not None and record.info.attempts == 2
+    took, first = json.loads(resumed.stdout)["duration_seconds"], record.info.attempt.seconds_before
+    assert server.asked_at[60] - server.asked_at[0] <= first <= killed_at - killed.began_at
+    assert first < took <= first + second  # between two attempts nobody works

@@ -53,11 +53,11 @@ def test_what_alters_no_answer_is_taken_from_the_newest_request_and_noted(tmp_pa
     )
     assert again.run_id == record.run_id
     assert record.request["lm"]["timeout"] == 60
-    assert record.info["tags"]["team"] == "x"
+    assert record.info.tags["team"] == "x"
     assert "max_cost_usd: 3" in (record.artifacts / "config.yaml").read_text()
-    [noted] = record.info["changes"]
-    assert noted["keys"]["constraints.max_lm_calls"] == {"was": 500, "is": None}
-    assert set(noted["keys"]) == {
+    [noted] = record.info.changes
+    assert noted.keys["constraints.max_lm_calls"] == {"was": 500, "is": None}
+    assert set(noted.keys) == {
         *("lm.timeout", "lm.num_retries", "teacher_lm.timeout", "constraints.max_lm_calls", "constraints.max_cost_usd"),
         *("evaluation.num_threads", "evaluation.max_consecutive_failures"),
         *("tracking.tags.team", "tracking.experiment_name"),
@@ -81,7 +81,7 @@ def test_what_alters_answers_is_refused(tmp_path: Path, values: dict[str, Any], 
     assert said in str(caught.value)
     assert "max_lm_calls" not in str(caught.value)
     assert "lm.options was" not in str(caught.value)
-    assert (record.request, record.info.get("changes")) == (before, None)
+    assert (record.request, record.info.changes) == (before, ())
 
 
 def test_a_run_at_its_budget_goes_on_where_a_cap_is_raised_and_says_which_otherwise(tmp_path: Path) -> None:

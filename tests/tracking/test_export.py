@@ -47,8 +47,8 @@ def record_of(folder: Path, optimizer: str = "labeled_few_shot") -> Record:
     """The record of a run by an optimizer that is a bare name, as it is before the first call."""
     plan = make_plan(request(NOWHERE, folder, optimizer=optimizer), rows(120))
     record = open_new(plan, folder / "runs", {})
-    record.note(tracked=True)
-    record.sit_down()
+    record.update_info(tracked=True)
+    record.begin_attempt()
     return record
 
 
@@ -79,7 +79,7 @@ def test_a_run_killed_synced_resumed_and_killed_again_is_synced_again(config: ML
     assert [(one.run_id, sent) for one, sent in sync(config, runs_dir=tmp_path / "runs")] == [(record.run_id, run_id)]
     assert client.get_run(run_id).info.status == "KILLED"
     assert unsent(config, tmp_path / "runs") == []
-    record.sit_down()
+    record.begin_attempt()
     assert begin(record, config) == run_id
     assert client.get_run(run_id).info.status == "RUNNING"
     assert [one.run_id for one in unsent(config, tmp_path / "runs")] == [record.run_id]
@@ -139,9 +139,9 @@ def test_no_odd_tag_or_key_keeps_a_run_out_of_mlflow(config: MLflowConfig, tmp_p
     record = record_of(tmp_path)
     odd = {"team//x": "y", "/a/../b": "c", "..": "d", "mlflow.runName": "mine", "": "e", "x" * 300: "f", "x" * 299: "g"}
     params = {"a[b": 1, "a(b": 2, "a_b": 3, "p//q": 4, "p/q": 5}
-    record.note(tags=record.info["tags"] | odd, params=record.info["params"] | params)
+    record.update_info(tags={**record.info.tags, **odd}, params={**record.info.params, **params})
     run = mlflow.MlflowClient(config.tracking_uri).get_run(publish(record, config))
-    assert run.info.run_name == record.info["run_name"]
+    assert run.info.run_name == record.info.run_name
     assert set(odd.values()) <= set(run.data.tags.values())
     assert {run.data.params[name] for name in ("a_b", "a_b_2", "a_b_3", "p/q", "p/q_2")} == {"1", "2", "3", "4", "5"}
     assert (run.data.params["a_b"], run.data.params["p/q"]) == ("3", "5")
@@ -150,24 +150,24 @@ def test_no_odd_tag_or_key_keeps_a_run_out_of_mlflow(config: MLflowConfig, tmp_p
 def test_params_that_arrived_before_are_not_sent_again(config: MLflowConfig, tmp_path: Path) -> None:
     record = record_of(tmp_path)
     run_id = begin(record, config)
-    record.write("tracking.json", record.read("tracking.json") | {"params": False})  # cut off in between
+    record.update_tracking(params_sent=False)  # cut off in between
     record.write("request.json", record.request | {"constraints": {"max_lm_calls": 9}})
-    record.note(params={"another": 1})
+    record.update_info(params={"another": 1})
     assert publish(record, config) == run_id
     params = mlflow.MlflowClient(config.tracking_uri).get_run(run_id).data.params
     assert (params["constraints.max_lm_calls"], params["another"]) == ("null", "1")
 
 
-def test_what_changes_between_two_sittings_is_seen_in_mlflow(config: MLflowConfig, tmp_path: Path) -> None:
+def test_what_changes_between_two_attempts_is_seen_in_mlflow(config: MLflowConfig, tmp_path: Path) -> None:
     before = request(NOWHERE, tmp_path, tracking={"tags": {"stays": "1", "goes": "2", "changes": "3"}})
     record = open_new(make_plan(before, rows(120)), tmp_path / "runs", {})
-    record.sit_down()
+    record.begin_attempt()
     run_id = begin(record, config)
     publish(record, config)
     after = request(NOWHERE, tmp_path, tracking={"tags": {"stays": "1", "changes": "4"}, "experiment_name": "other"})
     told: list[str] = []
     reopen(make_plan(after, rows(120)), tmp_path / "runs", record.run_id, told.append)
-    record.sit_down()
+    record.begin_attempt()
     assert publish(record, config) == run_id
     tags = mlflow.MlflowClient(config.tracking_uri).get_run(run_id).data.tags
     assert (tags["stays"], tags["changes"], "goes" in tags) == ("1", "4", False)

@@ -96,13 +96,13 @@ def _print_next(console: Console, result: OptimizationResult, commands: list[str
 
 def _next_commands(result: OptimizationResult, record: Record, experiment: str | None) -> list[str]:
     """How the run goes on; where it is found; how its program is got at."""
-    resume, known = resume_command(record), record.read("tracking.json") or {}
+    resume, where = resume_command(record), record.tracking.experiment
     found = [resume] if resume else []
     if result.tracking_error:
         found.append("dspytrack runs sync")
     found.append(f"dspytrack runs show {result.mlflow_run_id or record.run_id}")
-    if result.mlflow_run_id and known.get("experiment") not in (None, experiment):
-        found.append(f"dspytrack runs search --experiment {shlex.quote(known['experiment'])}")
+    if result.mlflow_run_id and where not in (None, experiment):
+        found.append(f"dspytrack runs search --experiment {shlex.quote(where)}")
     if result.verdict is not None:  # else it ended before it had a program
         pull = f"dspytrack model pull {result.mlflow_run_id} -o model/"
         found.append(pull if result.mlflow_run_id else predict_command(str(record.artifacts / "models")))
