@@ -22,7 +22,7 @@ from dspytrack.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     import dspy
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 _OWN_NAMES = {"base", "self"}  # arguments of dspy.Example itself: a column of such a name would be lost
 _HIDDEN = "dspy_"  # what dspy.Example hides from a program's inputs
 
@@ -31,7 +31,7 @@ _HIDDEN = "dspy_"  # what dspy.Example hides from a program's inputs
 class Item:
     """One example: its fields, its id (a hash of the fields), where it was written, and a hash of its inputs alone.
 
-    Examples with the same inputs are one to a program: they stay in one part.
+    Examples with the same inputs are one to a program: they stay in one split.
     """
 
     example_id: str
@@ -41,13 +41,13 @@ class Item:
 
     @property
     def group(self) -> str:
-        """What may not sit in two parts."""
+        """What may not sit in two splits."""
         return self.asked or self.example_id
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The sealed parts and a fingerprint of ids, order and parts."""
+class Splits:
+    """The sealed splits and a fingerprint of ids, order and splits."""
 
     train: list[Item]
     val: list[Item]
@@ -55,8 +55,8 @@ class Parts:
     fingerprint: str
 
 
-def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[str, Any]] | None = None) -> Parts:
-    """Read and part the examples of a request.
+def load_splits(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[str, Any]] | None = None) -> Splits:
+    """Read and split the examples of a request.
 
     Args:
         spec: the request's `dataset`.
@@ -65,16 +65,16 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
         rows: examples handed in by a caller instead of files.
 
     Raises:
-        ConfigError: for a bad file, row, column, an empty part or an example that sits in two parts.
+        ConfigError: for a bad file, row, column, an empty split or an example that sits in two splits.
     """
     if rows is None and spec.path is None:
         if spec.train is None or spec.test is None:
             raise ConfigError("give `path`, or `train` and `test`", key="dataset")
         files = {"train": spec.train, "val": spec.val, "test": spec.test}
-        parts = {name: _read(base_dir / file, f"dataset.{name}") if file else [] for name, file in files.items()}
-        for items in parts.values():
+        splits = {name: _read(base_dir / file, f"dataset.{name}") if file else [] for name, file in files.items()}
+        for items in splits.values():
             _check_columns(items, spec)
-        parts = {name: _with_inputs(items, spec.inputs) for name, items in parts.items()}
+        splits = {name: _with_inputs(items, spec.inputs) for name, items in splits.items()}
     else:
         items = (
             _read(base_dir / str(spec.path), "dataset.path")
@@ -84,42 +84,42 @@ def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[
         if len(items) < 2:
             raise ConfigError(f"needs 2 or more examples, found {len(items)}", file=spec.path, key="dataset.path")
         _check_columns(items, spec)
-        parts = split(_with_inputs(items, spec.inputs), spec.split, seed, spec.stratify)
-    _check_sealed(parts)
+        splits = split(_with_inputs(items, spec.inputs), spec.split, seed, spec.stratify)
+    _check_sealed(splits)
     for name in ("train", "test"):
-        if not parts[name]:
-            raise ConfigError(f"the {name} part is empty: give more examples or a larger share", key="dataset.split")
-    if spec.path is not None and spec.split.val > 0 and not parts["val"]:
-        raise ConfigError("the val part is empty: give more examples or a larger share", key="dataset.split")
-    return Parts(**{name: _distinct(items) for name, items in parts.items()}, fingerprint=_fingerprint(parts))
+        if not splits[name]:
+            raise ConfigError(f"the {name} split is empty: give more examples or a larger share", key="dataset.split")
+    if spec.path is not None and spec.split.val > 0 and not splits["val"]:
+        raise ConfigError("the val split is empty: give more examples or a larger share", key="dataset.split")
+    return Splits(**{name: _distinct(items) for name, items in splits.items()}, fingerprint=_fingerprint(splits))
 
 
 def split(items: list[Item], shares: Split, seed: int, stratify: str | None = None) -> dict[str, list[Item]]:
-    """Part examples by shares: seeded, independent of their order in the file, those with the same inputs together.
+    """Split examples by shares: seeded, independent of their order in the file, those with the same inputs together.
 
-    With `stratify`, each value of that field is parted by the same shares (largest remainders).
+    With `stratify`, each value of that field is split by the same shares (largest remainders).
     """
     groups: dict[str, dict[str, list[Item]]] = defaultdict(dict)
     strata: dict[str, str] = {}
     for item in sorted(items, key=lambda one: one.example_id):
         stratum = strata.setdefault(item.group, str(item.fields.get(stratify)) if stratify else "")
         groups[stratum].setdefault(item.group, []).append(item)
-    parts: dict[str, list[Item]] = {name: [] for name in PARTS}
-    carry = dict.fromkeys(PARTS, 0.0)
+    splits: dict[str, list[Item]] = {name: [] for name in SPLITS}
+    carry = dict.fromkeys(SPLITS, 0.0)
     for stratum in sorted(groups):
         ids = sorted(groups[stratum])
         random.Random(f"{seed}:{stratum}").shuffle(ids)
-        exact = {name: len(ids) * float(getattr(shares, name)) + carry[name] for name in PARTS}
+        exact = {name: len(ids) * float(getattr(shares, name)) + carry[name] for name in SPLITS}
         counts = _round(exact, len(ids))
-        carry = {name: exact[name] - counts[name] for name in PARTS}
+        carry = {name: exact[name] - counts[name] for name in SPLITS}
         start = 0
-        for name in PARTS:
+        for name in SPLITS:
             for one in ids[start : start + counts[name]]:
-                parts[name].extend(groups[stratum][one])
+                splits[name].extend(groups[stratum][one])
             start += counts[name]
-    for name in PARTS:
-        random.Random(f"{seed}:{name}").shuffle(parts[name])
-    return parts
+    for name in SPLITS:
+        random.Random(f"{seed}:{name}").shuffle(splits[name])
+    return splits
 
 
 def _round(exact: Mapping[str, float], total: int) -> dict[str, int]:
@@ -191,15 +191,15 @@ def _check_columns(items: list[Item], spec: Dataset) -> None:
                     raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key=key)
 
 
-def _check_sealed(parts: Mapping[str, list[Item]]) -> None:
-    """No example may sit in two parts: the test would not be one."""
+def _check_sealed(splits: Mapping[str, list[Item]]) -> None:
+    """No example may sit in two splits: the test would not be one."""
     seen: dict[str, tuple[str, str]] = {}
-    for name in PARTS:
-        for item in parts[name]:
-            part, place = seen.setdefault(item.group, (name, item.place))
-            if part != name:
+    for name in SPLITS:
+        for item in splits[name]:
+            other, place = seen.setdefault(item.group, (name, item.place))
+            if other != name:
                 raise ConfigError(
-                    f"the same inputs are in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
+                    f"the same inputs are in {other} ({place}) and in {name} ({item.place}); remove one", key="dataset"
                 )
 
 
@@ -214,6 +214,6 @@ def _distinct(items: list[Item]) -> list[Item]:
     return found
 
 
-def _fingerprint(parts: Mapping[str, list[Item]]) -> str:
-    text = json.dumps({name: [item.example_id for item in parts[name]] for name in PARTS})
+def _fingerprint(splits: Mapping[str, list[Item]]) -> str:
+    text = json.dumps({name: [item.example_id for item in splits[name]] for name in SPLITS})
     return hashlib.sha256(text.encode()).hexdigest()

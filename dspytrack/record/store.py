@@ -3,9 +3,9 @@
 Only this file knows the folder's layout. `artifacts/` holds the tree that MLflow gets, as it gets it.
 
     .dspytrack/runs/<run_id>/
-      run.json              name, times, fingerprints, versions, sizes of the parts, tags
+      run.json              name, times, fingerprints, versions, sizes of the splits, tags
       request.json          the whole resolved request
-      parts.json            example ids of train, val and test
+      splits.json           example ids of train, val and test
       rows/<side>.jsonl     one Row a line, side = baseline | optimized
       candidates.jsonl      one Candidate a line
       result.json           the OptimizationResult

@@ -91,14 +91,14 @@ def measured(folder: Path) -> dict[str, list[float]]:
     """Microseconds of one prediction, by side and turn; no two sides share an example, so no answer is a cached one."""
     import dspy
 
-    from dspytrack.data.dataset import load_parts
+    from dspytrack.data.dataset import load_splits
     from dspytrack.lm.metering.cache import RunCache
     from dspytrack.lm.metering.response_log import ResponseFile
 
     answer_at_once()
     work = sides(folder)
-    parts = load_parts(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
-    items = iter([*parts.train, *parts.val, *parts.test])
+    splits = load_splits(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
+    items = iter([*splits.train, *splits.val, *splits.test])
     caches = {True: RunCache(ResponseFile(folder / "responses.jsonl")), False: dspy.cache}
     found: dict[str, list[float]] = {side: [] for side in work}
     for turn in range(TURNS + 1):

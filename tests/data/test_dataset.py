@@ -1,4 +1,4 @@
-"""The split: nothing in two parts, the same for the same seed, even over strata; files of every kind."""
+"""The split: nothing in two splits, the same for the same seed, even over strata; files of every kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dspytrack.config.schema import Dataset, Split
 from dspytrack.data import readers as dataset_files
-from dspytrack.data.dataset import PARTS, load_parts
+from dspytrack.data.dataset import SPLITS, load_splits
 from dspytrack.errors import ConfigError
 
 ROWS = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(30)]
@@ -36,20 +36,20 @@ def datasets(draw: st.DrawFn) -> tuple[list[dict[str, str]], Dataset, int]:
 
 
 def ids(rows: list[dict[str, str]], spec: Dataset, seed: int) -> dict[str, list[str]]:
-    """Example ids of each part."""
-    parts = load_parts(spec, Path(), seed, rows)
-    return {name: [item.example_id for item in getattr(parts, name)] for name in PARTS}
+    """Example ids of each split."""
+    splits = load_splits(spec, Path(), seed, rows)
+    return {name: [item.example_id for item in getattr(splits, name)] for name in SPLITS}
 
 
 @given(datasets())
 def test_every_example_is_in_exactly_one_part(given_data: tuple[list[dict[str, str]], Dataset, int]) -> None:
     rows, spec, seed = given_data
-    parts = load_parts(spec, Path(), seed, rows)
-    texts = {name: [item.fields["text"] for item in getattr(parts, name)] for name in PARTS}
-    for one in PARTS:
-        for other in PARTS:
+    splits = load_splits(spec, Path(), seed, rows)
+    texts = {name: [item.fields["text"] for item in getattr(splits, name)] for name in SPLITS}
+    for one in SPLITS:
+        for other in SPLITS:
             assert one == other or not set(texts[one]) & set(texts[other])
-    assert Counter(text for name in PARTS for text in texts[name]) == Counter(row["text"] for row in rows)
+    assert Counter(text for name in SPLITS for text in texts[name]) == Counter(row["text"] for row in rows)
 
 
 @given(datasets())
@@ -64,16 +64,16 @@ def test_the_split_depends_on_seed_and_rows_and_not_on_their_order(
 def test_strata_keep_their_shares(first: int, second: int, seed: int) -> None:
     rows = [{"text": f"text {i}", "label": "a" if i < first else "b"} for i in range(first + second)]
     spec = SPEC.model_copy(update={"split": Split(train=0.5, val=0.2, test=0.3)})
-    parts = load_parts(spec, Path(), seed, rows)
+    splits = load_splits(spec, Path(), seed, rows)
     for name, share in (("train", 0.5), ("val", 0.2), ("test", 0.3)):
-        found = Counter(item.fields["label"] for item in getattr(parts, name))
+        found = Counter(item.fields["label"] for item in getattr(splits, name))
         assert abs(found["a"] - share * first) <= 1
         assert abs(found["b"] - share * second) <= 1
 
 
 def test_another_seed_is_another_split() -> None:
     assert ids(ROWS, SPEC, 0) != ids(ROWS, SPEC, 1)
-    assert load_parts(SPEC, Path(), 0, ROWS).fingerprint != load_parts(SPEC, Path(), 1, ROWS).fingerprint
+    assert load_splits(SPEC, Path(), 0, ROWS).fingerprint != load_splits(SPEC, Path(), 1, ROWS).fingerprint
 
 
 def test_the_same_rows_from_every_kind_of_file(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_same_rows_from_every_kind_of_file(tmp_path: Path) -> None:
         writer.writerows(ROWS)
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "d.parquet")
     found = {
-        load_parts(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0).fingerprint
+        load_splits(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0).fingerprint
         for kind in ("jsonl", "json", "csv", "parquet")
     }
     assert len(found) == 1
@@ -93,24 +93,24 @@ def test_the_same_rows_from_every_kind_of_file(tmp_path: Path) -> None:
 
 def test_a_repeated_example_in_one_part_has_an_id_of_its_own() -> None:
     rows = [*ROWS, ROWS[0]]
-    parts = load_parts(SPEC, Path(), 0, rows)
-    every = [item.example_id for name in PARTS for item in getattr(parts, name)]
+    splits = load_splits(SPEC, Path(), 0, rows)
+    every = [item.example_id for name in SPLITS for item in getattr(splits, name)]
     assert len(every) == len(set(every)) == 31
 
 
 def test_a_csv_row_with_a_field_too_many_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("text,label\na,b\nc,d,e\n")
     with pytest.raises(ConfigError, match=r"d\.csv:3"):
-        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+        load_splits(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
 
 
 def test_the_same_inputs_stay_in_one_part_whatever_else_tells_them_apart(tmp_path: Path) -> None:
     data = [{"id": i, "text": f"text {i // 2}", "label": "ab"[i % 2]} for i in range(80)]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
-    parts = load_parts(Dataset(path="d.jsonl", inputs=["text"], stratify="label"), tmp_path, 0)
-    texts = [{item.fields["text"] for item in part} for part in (parts.train, parts.val, parts.test)]
+    splits = load_splits(Dataset(path="d.jsonl", inputs=["text"], stratify="label"), tmp_path, 0)
+    texts = [{item.fields["text"] for item in split} for split in (splits.train, splits.val, splits.test)]
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
-    assert sum(len(part) for part in (parts.train, parts.val, parts.test)) == 80
+    assert sum(len(split) for split in (splits.train, splits.val, splits.test)) == 80
 
 
 def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
@@ -121,16 +121,16 @@ def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
     }
     for kind, text in texts.items():
         (tmp_path / f"d.{kind}").write_text(text, encoding="utf-8-sig")
-        parts = load_parts(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0)
-        assert parts.fingerprint == load_parts(SPEC, Path(), 0, ROWS).fingerprint
+        splits = load_splits(SPEC.model_copy(update={"path": f"d.{kind}"}), tmp_path, 0)
+        assert splits.fingerprint == load_splits(SPEC, Path(), 0, ROWS).fingerprint
 
 
 def test_a_csv_cell_may_be_a_whole_document(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     text = "word " * 60_000
     (tmp_path / "d.csv").write_text("text,label\n" + "".join(f"{i} {text},{'ab'[i % 2]}\n" for i in range(10)))
-    parts = load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
-    assert len(parts.test[0].fields["text"]) > 300_000
+    splits = load_splits(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+    assert len(splits.test[0].fields["text"]) > 300_000
     assert csv.field_size_limit() == before
 
 
@@ -138,13 +138,13 @@ def test_what_csv_cannot_read_names_its_line(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(dataset_files, "LONGEST_CELL", 10)
     (tmp_path / "d.csv").write_text("text,label\na,b\nsomething longer,b\n")
     with pytest.raises(ConfigError, match=r"d\.csv:3: not CSV: field larger"):
-        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+        load_splits(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
 
 
 def test_a_csv_header_with_one_name_twice_would_lose_a_column(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("text,text,label\n" + "".join(f"{i},{i},b\n" for i in range(10)))
     with pytest.raises(ConfigError, match=r"d\.csv:1: the header has the column `text` 2 times"):
-        load_parts(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
+        load_splits(SPEC.model_copy(update={"path": "d.csv"}), tmp_path, 0)
 
 
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "none"])
@@ -154,7 +154,7 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path, compression: str) -> No
     data = path.read_bytes()
     path.write_bytes(data[:4] + b"\xff" * 200 + data[204:])
     with pytest.raises(ConfigError, match=r"d\.parquet"):
-        load_parts(SPEC.model_copy(update={"path": "d.parquet"}), tmp_path, 0)
+        load_splits(SPEC.model_copy(update={"path": "d.parquet"}), tmp_path, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that root cannot read either")
@@ -162,10 +162,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name in ("d.jsonl", "d.json", "d.csv"):
         (tmp_path / name).symlink_to("/proc/self/mem")
         with pytest.raises(ConfigError, match=r"dataset\.path: cannot be read: Input/output error") as caught:
-            load_parts(SPEC.model_copy(update={"path": name}), tmp_path, 0)
+            load_splits(SPEC.model_copy(update={"path": name}), tmp_path, 0)
         assert caught.value.file == tmp_path / name
 
 
 def test_not_a_number_in_rows_of_a_caller_is_named() -> None:
     with pytest.raises(ConfigError, match=r"`label` at training_data\[3\] holds NaN"):
-        load_parts(SPEC, Path(), 0, [*ROWS[:3], {"text": "x", "label": float("nan")}, *ROWS[4:]])
+        load_splits(SPEC, Path(), 0, [*ROWS[:3], {"text": "x", "label": float("nan")}, *ROWS[4:]])
