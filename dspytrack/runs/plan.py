@@ -14,7 +14,8 @@ from typing import Any
 import dspy
 
 from dspytrack.config.schema import LM, OptimizationRequest
-from dspytrack.data.dataset import Item, Splits, load_splits, to_examples
+from dspytrack.data.dataset import Item, to_example, to_examples
+from dspytrack.data.splits import Splits, load_splits
 from dspytrack.errors import ConfigError, RunStop, did_you_mean
 from dspytrack.lm.build import MeteredLM, adapter_for, build_lm, metered
 from dspytrack.lm.metering.dspy_hooks import metering
@@ -206,7 +207,7 @@ def _no_calls(request: OptimizationRequest, adapter: dspy.Adapter | None) -> Ite
 
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
-    example = to_examples([item], request.dataset.inputs)[0]
+    example = to_example(item, request.dataset.inputs)
     try:
         error = certain_fault(metric, program, example, imported=request.program.import_ is not None)
     except RunStop:
@@ -219,7 +220,7 @@ def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request:
 
 def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest, closed: MeteredLM) -> None:
     """The program must get as far as its first LM call on the first example."""
-    example = to_examples([item], request.dataset.inputs)[0]
+    example = to_example(item, request.dataset.inputs)
     copy = program.deepcopy()
     for predictor in copy.predictors():
         predictor.lm = closed if predictor.lm is not None else None

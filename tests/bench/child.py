@@ -92,7 +92,8 @@ def bare(count: int, watch: Watch, autolog: dict[str, bool] | None = None) -> fl
         import dspy
         import numpy as np
 
-        from dspytrack.data.dataset import load_splits, to_examples
+        from dspytrack.data.dataset import to_examples
+        from dspytrack.data.splits import load_splits
 
     if autolog is not None:
         with watch.span("import"):

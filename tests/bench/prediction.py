@@ -91,7 +91,7 @@ def measured(folder: Path) -> dict[str, list[float]]:
     """Microseconds of one prediction, by side and turn; no two sides share an example, so no answer is a cached one."""
     import dspy
 
-    from dspytrack.data.dataset import load_splits
+    from dspytrack.data.splits import load_splits
     from dspytrack.lm.metering.cache import RunCache
     from dspytrack.lm.metering.response_log import ResponseFile
 
