@@ -78,7 +78,7 @@ class OptimizationPipeline:
         Args:
             request: what to do.
             baseline_metrics: stated by the caller; kept as params, compared with what is measured.
-            training_data: examples instead of the request's dataset files; parted by `dataset.split`.
+            training_data: examples instead of the request's dataset files; split by `dataset.split`.
             resume: the id of the run to go on with, or "newest": the newest unfinished one of the same config file.
             allow_changes: start afresh where the run to resume was started with something else.
             cancellation: by which another thread may end the run as interrupted.

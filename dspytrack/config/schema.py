@@ -59,7 +59,7 @@ class Program(Part):
 
 
 class Split(Part):
-    """Shares of the data for each part; they add up to 1."""
+    """Shares of the data for each split; they add up to 1."""
 
     train: Fraction = 0.4
     val: Fraction = 0.2

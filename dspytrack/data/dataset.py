@@ -1,219 +1,103 @@
-"""Files -> sealed train, val and test examples, with an id for each and a fingerprint of all.
+"""Rows -> items: labelled examples, each with an id, its place in the data and a hash of its inputs.
 
-The split is a pure function of the examples, the shares and the seed. What is in `test` reaches
-nothing but the two final evaluations.
+Owns the checks of columns and values. Files are read by `readers.py`, the splits are made by `splits.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dspytrack.config.schema import Dataset, Split
-from dspytrack.data.readers import read_rows
+from dspytrack.config.schema import Dataset
+from dspytrack.data.readers import DataRow
 from dspytrack.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import dspy
 
-PARTS = ("train", "val", "test")
 _OWN_NAMES = {"base", "self"}  # arguments of dspy.Example itself: a column of such a name would be lost
-_HIDDEN = "dspy_"  # what dspy.Example hides from a program's inputs
+_HIDDEN = "dspy_"  # dspy.Example hides such fields from a program's inputs
 
 
 @dataclass(frozen=True)
 class Item:
-    """One example: its fields, its id (a hash of the fields), where it was written, and a hash of its inputs alone.
+    """A labelled example.
 
-    Examples with the same inputs are one to a program: they stay in one part.
+    `example_id` is a hash of `fields`, `inputs_hash` one of the inputs alone; `place` is where it was written, such as
+    `data.jsonl:3`.
     """
 
     example_id: str
     fields: dict[str, Any]
     place: str
-    asked: str = ""
+    inputs_hash: str = ""
 
     @property
     def group(self) -> str:
-        """What may not sit in two parts."""
-        return self.asked or self.example_id
+        """The same for all examples with the same inputs: they must stay in one split."""
+        return self.inputs_hash or self.example_id
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The sealed parts and a fingerprint of ids, order and parts."""
-
-    train: list[Item]
-    val: list[Item]
-    test: list[Item]
-    fingerprint: str
-
-
-def load_parts(spec: Dataset, base_dir: Path, seed: int, rows: Sequence[Mapping[str, Any]] | None = None) -> Parts:
-    """Read and part the examples of a request.
+def to_items(rows: Iterable[DataRow], spec: Dataset) -> list[Item]:
+    """Check rows and give each its id.
 
     Args:
-        spec: the request's `dataset`.
-        base_dir: where relative paths start.
-        seed: of the shuffle.
-        rows: examples handed in by a caller instead of files.
+        rows: as read from a file, or given by a caller.
+        spec: the request's `dataset`; its `inputs` and `stratify` must be columns.
 
     Raises:
-        ConfigError: for a bad file, row, column, an empty part or an example that sits in two parts.
+        ConfigError: for a column that is missing or that DSPy keeps for itself, and for NaN or Infinity.
     """
-    if rows is None and spec.path is None:
-        if spec.train is None or spec.test is None:
-            raise ConfigError("give `path`, or `train` and `test`", key="dataset")
-        files = {"train": spec.train, "val": spec.val, "test": spec.test}
-        parts = {name: _read(base_dir / file, f"dataset.{name}") if file else [] for name, file in files.items()}
-        for items in parts.values():
-            _check_columns(items, spec)
-        parts = {name: _with_inputs(items, spec.inputs) for name, items in parts.items()}
-    else:
-        items = (
-            _read(base_dir / str(spec.path), "dataset.path")
-            if rows is None
-            else [_item(dict(row), f"training_data[{i}]") for i, row in enumerate(rows)]
-        )
-        if len(items) < 2:
-            raise ConfigError(f"needs 2 or more examples, found {len(items)}", file=spec.path, key="dataset.path")
-        _check_columns(items, spec)
-        parts = split(_with_inputs(items, spec.inputs), spec.split, seed, spec.stratify)
-    _check_sealed(parts)
-    for name in ("train", "test"):
-        if not parts[name]:
-            raise ConfigError(f"the {name} part is empty: give more examples or a larger share", key="dataset.split")
-    if spec.path is not None and spec.split.val > 0 and not parts["val"]:
-        raise ConfigError("the val part is empty: give more examples or a larger share", key="dataset.split")
-    return Parts(**{name: _distinct(items) for name, items in parts.items()}, fingerprint=_fingerprint(parts))
+    items = []
+    for row in rows:
+        _check_columns(row, spec)
+        try:
+            inputs_hash = _hash({name: row.fields[name] for name in spec.inputs})
+            items.append(Item(_hash(row.fields), row.fields, row.place, inputs_hash))
+        except ValueError as error:
+            name = next(name for name, value in row.fields.items() if not _is_json(value))
+            message = f"`{name}` at {row.place} holds NaN or Infinity; leave it out or write null"
+            raise ConfigError(message, key="dataset") from error
+    return items
 
 
-def split(items: list[Item], shares: Split, seed: int, stratify: str | None = None) -> dict[str, list[Item]]:
-    """Part examples by shares: seeded, independent of their order in the file, those with the same inputs together.
-
-    With `stratify`, each value of that field is parted by the same shares (largest remainders).
-    """
-    groups: dict[str, dict[str, list[Item]]] = defaultdict(dict)
-    strata: dict[str, str] = {}
-    for item in sorted(items, key=lambda one: one.example_id):
-        stratum = strata.setdefault(item.group, str(item.fields.get(stratify)) if stratify else "")
-        groups[stratum].setdefault(item.group, []).append(item)
-    parts: dict[str, list[Item]] = {name: [] for name in PARTS}
-    carry = dict.fromkeys(PARTS, 0.0)
-    for stratum in sorted(groups):
-        ids = sorted(groups[stratum])
-        random.Random(f"{seed}:{stratum}").shuffle(ids)
-        exact = {name: len(ids) * float(getattr(shares, name)) + carry[name] for name in PARTS}
-        counts = _round(exact, len(ids))
-        carry = {name: exact[name] - counts[name] for name in PARTS}
-        start = 0
-        for name in PARTS:
-            for one in ids[start : start + counts[name]]:
-                parts[name].extend(groups[stratum][one])
-            start += counts[name]
-    for name in PARTS:
-        random.Random(f"{seed}:{name}").shuffle(parts[name])
-    return parts
-
-
-def _round(exact: Mapping[str, float], total: int) -> dict[str, int]:
-    """Whole numbers near the exact ones that add up to `total` (largest remainders)."""
-    counts = {name: max(0, int(value)) for name, value in exact.items()}
-    order = sorted(exact, key=lambda name: exact[name] - counts[name], reverse=True)
-    for name in order:
-        if sum(counts.values()) >= total:
-            break
-        counts[name] += 1
-    while sum(counts.values()) > total:
-        name = max(counts, key=lambda one: counts[one] - exact[one])
-        counts[name] -= 1
-    while sum(counts.values()) < total:
-        counts[order[0]] += 1
-    return counts
-
-
-def to_examples(items: Sequence[Item], inputs: Sequence[str]) -> list[dspy.Example]:
-    """DSPy examples with their inputs marked, each carrying no more than its fields."""
+def to_example(item: Item, inputs: Sequence[str]) -> dspy.Example:
+    """A DSPy example of an item's fields, its inputs marked."""
     import dspy
 
-    return [dspy.Example(**item.fields).with_inputs(*inputs) for item in items]
+    return dspy.Example(**item.fields).with_inputs(*inputs)
 
 
-def _read(path: Path, key: str) -> list[Item]:
-    return [_item(row.fields, row.place) for row in read_rows(path, key)]
+def to_examples(items: Iterable[Item], inputs: Sequence[str]) -> list[dspy.Example]:
+    """Each item as by `to_example`."""
+    return [to_example(item, inputs) for item in items]
 
 
-def _item(fields: dict[str, Any], place: str) -> Item:
+def _check_columns(row: DataRow, spec: Dataset) -> None:
+    for name in row.fields:
+        is_input = name in spec.inputs
+        if name in _OWN_NAMES or (is_input and name.startswith(_HIDDEN)):
+            message = f"the column `{name}` ({row.place}) would be lost: DSPy keeps that name for itself; rename it"
+            raise ConfigError(message, key="dataset.inputs" if is_input else "dataset")
+    wanted = {"dataset.inputs": spec.inputs, "dataset.stratify": [spec.stratify] if spec.stratify else []}
+    for key, names in wanted.items():
+        for name in names:
+            if name not in row.fields:
+                near, has = did_you_mean(name, row.fields), ", ".join(row.fields) or "nothing"
+                raise ConfigError(f"the data has no `{name}` at {row.place}.{near} It has: {has}.", key=key)
+
+
+def _is_json(value: Any) -> bool:
     try:
-        return Item(_hash(fields), fields, place)
-    except ValueError as error:
-        name = next((name for name, value in fields.items() if _is_no_json({name: value})), "")
-        said = f"`{name}` at {place} holds NaN or Infinity; leave it out or write null"
-        raise ConfigError(said, key="dataset") from error
-
-
-def _is_no_json(fields: dict[str, Any]) -> bool:
-    try:
-        _hash(fields)
+        _hash({"": value})
     except ValueError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _hash(fields: Mapping[str, Any]) -> str:
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _with_inputs(items: list[Item], inputs: Sequence[str]) -> list[Item]:
-    return [replace(item, asked=_hash({name: item.fields[name] for name in inputs})) for item in items]
-
-
-def _check_columns(items: list[Item], spec: Dataset) -> None:
-    lost = _OWN_NAMES | {name for name in spec.inputs if name.startswith(_HIDDEN)}
-    for item in items:
-        for name in item.fields:
-            if name in lost:
-                said = f"the column `{name}` ({item.place}) would be lost: DSPy keeps that name for itself; rename it"
-                raise ConfigError(said, key="dataset.inputs" if name in spec.inputs else "dataset")
-        wanted = {"dataset.inputs": spec.inputs, "dataset.stratify": [spec.stratify] if spec.stratify else []}
-        for key, names in wanted.items():
-            for name in names:
-                if name not in item.fields:
-                    near = did_you_mean(name, item.fields)
-                    has = ", ".join(item.fields) or "nothing"
-                    raise ConfigError(f"the data has no `{name}` at {item.place}.{near} It has: {has}.", key=key)
-
-
-def _check_sealed(parts: Mapping[str, list[Item]]) -> None:
-    """No example may sit in two parts: the test would not be one."""
-    seen: dict[str, tuple[str, str]] = {}
-    for name in PARTS:
-        for item in parts[name]:
-            part, place = seen.setdefault(item.group, (name, item.place))
-            if part != name:
-                raise ConfigError(
-                    f"the same inputs are in {part} ({place}) and in {name} ({item.place}); remove one", key="dataset"
-                )
-
-
-def _distinct(items: list[Item]) -> list[Item]:
-    """The same examples, a repeated one told apart by a number behind its id."""
-    seen: dict[str, int] = defaultdict(int)
-    found = []
-    for item in items:
-        seen[item.example_id] += 1
-        count = seen[item.example_id]
-        found.append(item if count == 1 else replace(item, example_id=f"{item.example_id}-{count}"))
-    return found
-
-
-def _fingerprint(parts: Mapping[str, list[Item]]) -> str:
-    text = json.dumps({name: [item.example_id for item in parts[name]] for name in PARTS})
-    return hashlib.sha256(text.encode()).hexdigest()

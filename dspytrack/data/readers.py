@@ -1,4 +1,4 @@
-"""Files of every kind -> rows, each with where it was written. Owns the formats; what a row means is `dataset.py`'s."""
+"""JSONL, JSON, CSV and Parquet files -> rows, each with its place. Owns the formats; `dataset.py` checks the rows."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from dspytrack.errors import ConfigError
 LONGEST_CELL = 2**31 - 1  # characters; Python's own limit is 131,072, and passages of text are longer
 
 
-class FileRow(NamedTuple):
-    """One row's fields, and its place: `file:line`."""
+class DataRow(NamedTuple):
+    """A row's fields and its place: `file:line`, or the row's number where the file has no lines."""
 
     fields: dict[str, Any]
     place: str
 
 
-def read_rows(path: Path, key: str) -> list[FileRow]:
-    """Read a file by its ending; text is UTF-8, with a byte order mark or without.
+def read_rows(path: Path, key: str) -> list[DataRow]:
+    """Read a file by its ending; text is UTF-8, with or without a byte order mark.
+
+    Args:
+        path: of the file.
+        key: the config key that names it, for errors.
 
     Raises:
-        ConfigError: where it is not there, cannot be read, or is of no known kind, empty or broken; `key` is the
-            config key that names it.
+        ConfigError: where the file is missing, unreadable, of an unknown kind, empty or broken.
     """
     if not path.is_file():
         raise ConfigError(f"no such file: {path}", key=key)
@@ -45,7 +48,7 @@ def read_rows(path: Path, key: str) -> list[FileRow]:
     return rows
 
 
-def _read_jsonl(path: Path) -> list[FileRow]:
+def _read_jsonl(path: Path) -> list[DataRow]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
@@ -54,7 +57,7 @@ def _read_jsonl(path: Path) -> list[FileRow]:
     return rows
 
 
-def _read_json(path: Path) -> list[FileRow]:
+def _read_json(path: Path) -> list[DataRow]:
     rows = _parsed(path.read_text(encoding="utf-8-sig"), path)
     if not isinstance(rows, list):
         raise ConfigError("expected a list of objects", file=path)
@@ -72,13 +75,13 @@ def _parsed(text: str, path: Path, line: int | None = None) -> Any:
         raise ConfigError(f"cannot be read: {str(error).split(';')[0]}", file=path, line=line) from error
 
 
-def _object(row: Any, path: Path, number: int) -> FileRow:
+def _object(row: Any, path: Path, number: int) -> DataRow:
     if not isinstance(row, dict):
         raise ConfigError(f"expected a JSON object, not {type(row).__name__}", file=path, line=number)
-    return FileRow(row, f"{path.name}:{number}")
+    return DataRow(row, f"{path.name}:{number}")
 
 
-def _read_csv(path: Path) -> list[FileRow]:
+def _read_csv(path: Path) -> list[DataRow]:
     with path.open(encoding="utf-8-sig", newline="") as file, _long_cells():
         reader = csv.DictReader(file)
         rows = []
@@ -87,14 +90,14 @@ def _read_csv(path: Path) -> list[FileRow]:
             for row in reader:
                 if None in row or None in row.values():
                     raise ConfigError("has another number of columns than the header", file=path, line=reader.line_num)
-                rows.append(FileRow(dict(row), f"{path.name}:{reader.line_num}"))
+                rows.append(DataRow(dict(row), f"{path.name}:{reader.line_num}"))
         except csv.Error as error:
             raise ConfigError(f"not CSV: {error}", file=path, line=reader.reader.line_num) from error
     return rows
 
 
 def _check_header(names: Sequence[str], path: Path) -> None:
-    """Of two columns of one name, a row would keep the last alone."""
+    """Of two columns with the same name, a row would keep only the last."""
     for name, count in Counter(names).items():
         if count > 1:
             raise ConfigError(f"the header has the column `{name}` {count} times; rename one", file=path, line=1)
@@ -109,7 +112,7 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _read_parquet(path: Path) -> list[FileRow]:
+def _read_parquet(path: Path) -> list[DataRow]:
     import pyarrow
     import pyarrow.parquet
 
@@ -117,7 +120,7 @@ def _read_parquet(path: Path) -> list[FileRow]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
         raise ConfigError(f"not Parquet: {error}", file=path) from error
-    return [FileRow(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
+    return [DataRow(row, f"{path.name}:{number}") for number, row in enumerate(rows, 1)]
 
 
 _READERS = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}

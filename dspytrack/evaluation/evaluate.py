@@ -19,7 +19,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError
 
 from dspytrack.config.masking import masked
-from dspytrack.data.dataset import Item
+from dspytrack.data.dataset import Item, to_example
 from dspytrack.errors import RunStop
 from dspytrack.lm.metering.scope import tallied
 from dspytrack.metrics.metric import ScoredMetric
@@ -115,7 +115,7 @@ def _rounded(values: Sequence[int | None]) -> int | None:
 
 
 def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMetric, namespace: str) -> Row:
-    example = dspy.Example(**item.fields).with_inputs(*inputs)
+    example = to_example(item, inputs)
     prediction: Any = None
     score, feedback, error = None, None, None
     failed: Failure | None = None

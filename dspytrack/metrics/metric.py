@@ -120,7 +120,7 @@ def check_field(spec: Metric, outputs: set[str] | None, items: Iterable[Item]) -
     Args:
         spec: the request's `metric`.
         outputs: of the program, None where they are not known: an import's Prediction may hold any.
-        items: the examples of all parts.
+        items: the examples of all splits.
 
     Raises:
         ConfigError: where it is not, or a row's label is missing, null or of no use to the metric.

@@ -16,7 +16,7 @@ MIN_BATCHED = 50  # val examples above which MIPROv2's `auto` scores on minibatc
 
 @dataclass(frozen=True)
 class Sizes:
-    """What an estimate of LM calls depends on: examples in each part, predictors of the program."""
+    """What an estimate of LM calls depends on: examples in each split, predictors of the program."""
 
     train: int
     val: int

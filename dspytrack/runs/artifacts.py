@@ -31,9 +31,9 @@ def write_inputs(record: Record, plan: Plan) -> None:
     from ruamel.yaml import YAML
 
     items = [
-        {"example_id": item.example_id, "part": part, **item.fields}
-        for part in ("train", "val")
-        for item in getattr(plan.parts, part)
+        {"example_id": item.example_id, "part": name, **item.fields}
+        for name in ("train", "val")
+        for item in getattr(plan.splits, name)
     ]
     record.write("artifacts/training_data.json", items)
     parameters = {one.name: one.arguments for one in plan.optimizers}
@@ -51,7 +51,7 @@ def write_evaluation(record: Record, plan: Plan, baseline: list[Row], optimized:
     before = {row.example_id: row for row in baseline}
     inputs = set(plan.request.dataset.inputs)
     data = []
-    for item in plan.parts.test:
+    for item in plan.splits.test:
         old, new = before.get(item.example_id), after.get(item.example_id)
         data.append(
             [

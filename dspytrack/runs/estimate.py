@@ -49,7 +49,7 @@ class PhaseEstimate:
 def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
     """The phases of a run; without a probe one LM call a predictor and example is taken and the rest is unknown."""
     request = plan.request
-    test = float(len(plan.parts.test) * request.evaluation.repeats)
+    test = float(len(plan.splits.test) * request.evaluation.repeats)
     phases: list[tuple[str, Range | None]] = [("baseline", (test, test))]
     for one in plan.optimizers:
         phases.append((f"optimization: {one.name}", _searched(plan, one)))
@@ -77,7 +77,7 @@ def _searched(plan: Plan, optimizer: Prepared) -> Range | None:
     calls = optimizer.row.estimate(plan.sizes, optimizer.arguments)
     if calls is None or len(plan.optimizers) == 1:
         return calls
-    return calls[0], calls[1] + len(plan.parts.val or plan.parts.train)
+    return calls[0], calls[1] + len(plan.splits.val or plan.splits.train)
 
 
 def run_probe(plan: Plan, examples: int) -> Probe:
@@ -86,7 +86,7 @@ def run_probe(plan: Plan, examples: int) -> Probe:
     Raises:
         RunStop: where the LM refuses or cannot be reached.
     """
-    items = plan.parts.train[:examples]
+    items = plan.splits.train[:examples]
     with (
         tempfile.TemporaryDirectory() as folder,
         metering(Path(folder) / "responses.jsonl", plan.meter),

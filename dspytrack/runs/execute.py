@@ -68,7 +68,7 @@ class Sitting:
         """Rows of the test examples, those of an earlier sitting included; the stop where a cap cut it short."""
         plan, record = self._plan, self._record
         done = {row.example_id: row for row in record.rows(side)}
-        self._progress.phase(side, len(plan.parts.test))
+        self._progress.phase(side, len(plan.splits.test))
         for row in done.values():
             self._progress.row(row)
 
@@ -92,7 +92,7 @@ class Sitting:
         finally:
             over.set()
             self._phase_over()
-        return [done[item.example_id] for item in plan.parts.test if item.example_id in done], stopped
+        return [done[item.example_id] for item in plan.splits.test if item.example_id in done], stopped
 
     def _evaluation(
         self, side: str, program: dspy.Module, done: set[str], keep: Callable[[Row], None]
@@ -103,7 +103,7 @@ class Sitting:
             with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
                 evaluate(
                     program,
-                    [item for item in plan.parts.test if item.example_id not in done],
+                    [item for item in plan.splits.test if item.example_id not in done],
                     request.dataset.inputs,
                     plan.metric,
                     num_threads=request.evaluation.num_threads,

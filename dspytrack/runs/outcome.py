@@ -34,7 +34,7 @@ def compared(plan: Plan, baseline: Sequence[Row], optimized: Sequence[Row]) -> C
         max_error_rate=request.evaluation.max_error_rate,
         seed=request.seed,
     )
-    return compare(baseline, optimized, terms, {item.example_id: item.group for item in plan.parts.test})
+    return compare(baseline, optimized, terms, {item.example_id: item.group for item in plan.splits.test})
 
 
 def finished(

@@ -14,7 +14,8 @@ from typing import Any
 import dspy
 
 from dspytrack.config.schema import LM, OptimizationRequest
-from dspytrack.data.dataset import Item, Parts, load_parts, to_examples
+from dspytrack.data.dataset import Item, to_example, to_examples
+from dspytrack.data.splits import Splits, load_splits
 from dspytrack.errors import ConfigError, RunStop, did_you_mean
 from dspytrack.lm.build import adapter_for, as_role, build_lm, is_price_known
 from dspytrack.lm.metering.canary import check_metering
@@ -36,7 +37,7 @@ class Plan:
 
     request: OptimizationRequest
     program: dspy.Module
-    parts: Parts
+    splits: Splits
     metric: ScoredMetric
     lms: Mapping[str, dspy.LM]
     meter: Meter
@@ -46,19 +47,19 @@ class Plan:
     @property
     def sizes(self) -> Sizes:
         """What estimates depend on."""
-        return Sizes(len(self.parts.train), len(self.parts.val), len(self.program.predictors()))
+        return Sizes(len(self.splits.train), len(self.splits.val), len(self.program.predictors()))
 
     def scored_on(self, optimizer: Prepared) -> int:
         """How many examples an optimizer scores a candidate on: val, or train where it is given no other."""
-        return (len(self.parts.val) if "valset" in optimizer.row.compiles else 0) or len(self.parts.train)
+        return (len(self.splits.val) if "valset" in optimizer.row.compiles else 0) or len(self.splits.train)
 
     def supplies(self) -> dict[str, Any]:
-        """What the table of optimizers draws its arguments from; never anything of the test part."""
+        """What the table of optimizers draws its arguments from; never anything of the test split."""
         inputs, seed = self.request.dataset.inputs, self.request.seed
-        val = to_examples(self.parts.val, inputs)
+        val = to_examples(self.splits.val, inputs)
         threads = self.request.evaluation.num_threads
         return {
-            "trainset": to_examples(self.parts.train, inputs),
+            "trainset": to_examples(self.splits.train, inputs),
             "valset": val or None,
             "plain_metric": self.metric.plain,
             "feedback_metric": self.metric.with_feedback,
@@ -84,29 +85,29 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
         ConfigError: for the first thing that is wrong, with its key.
     """
     check_metering()
-    parts = load_parts(request.dataset, request.base_dir, request.seed, training_data)
+    splits = load_splits(request.dataset, request.base_dir, request.seed, training_data)
     program = build_program(request.program, request.base_dir)
-    _check_inputs(request, program, parts.train[0].place)
+    _check_inputs(request, program, splits.train[0].place)
     _label_own_lms(program)
     lms = _build_lms(request)
     judge = _built(request, request.metric.lm, "judge", "metric.lm") if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
     outputs = output_fields(program) if request.program.import_ is None else None
-    check_field(request.metric, outputs, [*parts.train, *parts.val, *parts.test])
-    sizes = Sizes(len(parts.train), len(parts.val), len(program.predictors()))
+    check_field(request.metric, outputs, [*splits.train, *splits.val, *splits.test])
+    sizes = Sizes(len(splits.train), len(splits.val), len(program.predictors()))
     many = len(request.optimizer) > 1
     keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
     prepared = [prepare(one, sizes, key) for one, key in zip(request.optimizer, keys, strict=True)]
-    _check_call_cap(request, len(parts.test) * request.evaluation.repeats * _fewest_calls(request, sizes.predictors))
+    _check_call_cap(request, len(splits.test) * request.evaluation.repeats * _fewest_calls(request, sizes.predictors))
     if request.constraints.max_cost_usd is not None:
         _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
     with _no_calls(lms["task"], adapter):
         if request.metric.name != "llm_judge":
-            _try_metric(metric, program, parts.train[0], request)
-        _try_program(program, parts.train[0], request)
+            _try_metric(metric, program, splits.train[0], request)
+        _try_program(program, splits.train[0], request)
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
-    plan = Plan(request, program, parts, metric, lms, meter, adapter, prepared)
+    plan = Plan(request, program, splits, metric, lms, meter, adapter, prepared)
     with redirect_stdout(StringIO()):  # some say on stdout what they are going to do
         for one, key in zip(prepared, keys, strict=True):
             build(one, plan.supplies(), key)
@@ -208,7 +209,7 @@ def _no_calls(lm: dspy.LM, adapter: dspy.Adapter | None) -> Iterator[None]:
 
 def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
-    example = to_examples([item], request.dataset.inputs)[0]
+    example = to_example(item, request.dataset.inputs)
     try:
         error = certain_fault(metric, program, example, imported=request.program.import_ is not None)
     except RunStop:
@@ -221,7 +222,7 @@ def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request:
 
 def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
     """The program must get as far as its first LM call on the first example."""
-    example = to_examples([item], request.dataset.inputs)[0]
+    example = to_example(item, request.dataset.inputs)
     try:
         program.deepcopy()(**example.inputs())
     except RunStop:

@@ -35,7 +35,7 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
     request, record = plan.request, Record.create(runs_dir)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     facts = versions_and_commit(request.base_dir)
-    splits = {n: [item.example_id for item in getattr(plan.parts, n)] for n in ("train", "val", "test")}
+    splits = {n: [item.example_id for item in getattr(plan.splits, n)] for n in ("train", "val", "test")}
     record.write("request.json", request.resolved())
     record.write("splits.json", splits)
     write_inputs(record, plan)
@@ -44,7 +44,7 @@ def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:
         run_name=f"opt_{request.target.type}_{request.target.id}_{stamp}",
         started_at=now(),
         config=str(request.source) if request.source else None,
-        fingerprint={"data": plan.parts.fingerprint, "sources": _sources(request.base_dir)},
+        fingerprint={"data": plan.splits.fingerprint, "sources": _sources(request.base_dir)},
         tags=_tags(plan, facts["git_commit"]),
         params=_arguments(plan) | {f"stated_baseline_{name}": value for name, value in stated.items()},
         **facts,
@@ -59,7 +59,7 @@ def _tags(plan: Plan, git_commit: str | None) -> dict[str, str]:
         "target_id": target.id,
         "target_scope": target.scope,
         "algorithms": ",".join(one.name for one in plan.optimizers),
-        "dataset_fingerprint": plan.parts.fingerprint,
+        "dataset_fingerprint": plan.splits.fingerprint,
         "git_commit": git_commit or "unknown",
     }
 
@@ -154,7 +154,7 @@ def _of_this_version(record: Record) -> Iterator[str]:
 def _of_files(record: Record, plan: Plan) -> Iterator[str]:
     """What differs from the start of the run besides the request, in words."""
     info = record.info
-    if info.fingerprint.data != plan.parts.fingerprint:
+    if info.fingerprint.data != plan.splits.fingerprint:
         yield "the data has changed"
     for name, checksum in sorted(info.fingerprint.sources.items()):
         path = plan.request.base_dir / name

@@ -78,12 +78,12 @@ def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Fou
 
 
 def _scored(plan: Plan, found: Found) -> Found:
-    """A result with its mean score on val (train where there is no val part), over the examples that were answered."""
+    """A result with its mean score on val (train where there is no val split), over the examples that were answered."""
     request = plan.request
     with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
         rows = evaluate(
             found.program,
-            plan.parts.val or plan.parts.train,
+            plan.splits.val or plan.splits.train,
             request.dataset.inputs,
             plan.metric,
             num_threads=request.evaluation.num_threads,
@@ -105,7 +105,7 @@ def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: 
     """
     contest = list(results)
     if watch.best is not None and watch.running:
-        on_val = watch.whole == len(plan.parts.val or plan.parts.train)
+        on_val = watch.whole == len(plan.splits.val or plan.splits.train)
         score = watch.best.score if on_val or not results else None
         contest.append(Found(watch.best.program, watch.optimizer, score))
     elif watch.best is not None and results[-1].score is None:  # cut off while its result was being scored

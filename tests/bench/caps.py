@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dspytrack.results.values import OptimizationResult
 
 EXAMPLES = 200
-TEST = 80  # of them in the test part: the calls of the baseline
+TEST = 80  # of them in the test split: the calls of the baseline
 DELAY = 0.02  # seconds the LM takes
 SLOW = {"baseline": 0.05, "search": 0.02}  # and for each thread, where the cap is on time
 THREADS = (1, 8, 32)

@@ -92,7 +92,8 @@ def bare(count: int, watch: Watch, autolog: dict[str, bool] | None = None) -> fl
         import dspy
         import numpy as np
 
-        from dspytrack.data.dataset import load_parts, to_examples
+        from dspytrack.data.dataset import to_examples
+        from dspytrack.data.splits import load_splits
 
     if autolog is not None:
         with watch.span("import"):
@@ -104,8 +105,8 @@ def bare(count: int, watch: Watch, autolog: dict[str, bool] | None = None) -> fl
             mlflow.dspy.autolog(**autolog)
     request = workload(Path.cwd())
     with watch.span("open"):
-        parts = load_parts(request.dataset, Path.cwd(), SEED, examples(count))
-        train, val, test = (to_examples(one, ["text"]) for one in (parts.train, parts.val, parts.test))
+        splits = load_splits(request.dataset, Path.cwd(), SEED, examples(count))
+        train, val, test = (to_examples(one, ["text"]) for one in (splits.train, splits.val, splits.test))
         dspy.configure(lm=dspy.LM(**LM))
         program = dspy.Predict(dspy.Signature("text -> label", "Name the mood."))
         score = dspy.Evaluate(devset=test, metric=same_label, num_threads=THREADS)

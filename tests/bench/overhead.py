@@ -86,9 +86,9 @@ def run(folder: Path, rounds: int = ROUNDS, long: bool = False) -> Section:
 
 def _explain(section: Section, rounds: int) -> None:
     section.say(
-        f"Every side does the same in a fresh process: evaluate the program on the test part, compile it by "
+        f"Every side does the same in a fresh process: evaluate the program on the test split, compile it by "
         f"`BootstrapFewShotWithRandomSearch` ({', '.join(f'{name}={value}' for name, value in SEARCH.items())}), "
-        f"evaluate the result; {THREADS} threads, the same seed, data, metric and parts, the same LM calls (checked). "
+        f"evaluate the result; {THREADS} threads, the same seed, data, metric and splits, the same LM calls (checked). "
         "Every side keeps its responses on disk, in a fresh folder: bare DSPy and autolog in DSPy's cache (16 SQLite "
         "files, opened anew by each thread), dspytrack in the run's own file, where it also keeps what each cost. "
         "dspytrack looks prices up once a model, DSPy twice a call. The LM is a stub inside the process. "

@@ -89,14 +89,14 @@ def sides(folder: Path) -> dict[str, Callable[[list[Any]], None]]:
 
 def measured(folder: Path) -> dict[str, list[float]]:
     """Microseconds of one prediction, by side and turn; no two sides share an example, so no answer is a cached one."""
-    from dspytrack.data.dataset import load_parts
+    from dspytrack.data.splits import load_splits
     from dspytrack.lm.metering.dspy_hooks import metering
     from dspytrack.lm.metering.meter import Meter
 
     answer_at_once()
     work = sides(folder)
-    parts = load_parts(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
-    items = iter([*parts.train, *parts.val, *parts.test])
+    splits = load_splits(workload(folder).dataset, folder, 0, examples((TURNS + 1) * len(work) * EXAMPLES))
+    items = iter([*splits.train, *splits.val, *splits.test])
     found: dict[str, list[float]] = {side: [] for side in work}
     for turn in range(TURNS + 1):
         for side in list(work) if turn % 2 else list(work)[::-1]:

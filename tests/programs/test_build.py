@@ -44,7 +44,7 @@ def test_of_several_optimizers_the_best_by_validation_score_is_tested_once(tmp_p
     assert sorted(row.example_id for row in Record(Path(result.record)).rows("optimized")) == sorted(items)
 
 
-def test_no_optimizer_sees_the_test_part(tmp_path: Path) -> None:
+def test_no_optimizer_sees_the_test_split(tmp_path: Path) -> None:
     data = rows(60)
     with lm_server() as server:
         optimizer = {"name": "miprov2", "params": {"num_candidates": 2, "num_trials": 2, "max_labeled_demos": 2}}

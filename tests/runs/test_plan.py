@@ -200,7 +200,7 @@ def test_a_mistake_in_the_config_is_named(
         ('{"text": "a", "label": "b"}\n{"text": \n', "data.jsonl:2: not JSON"),
         ("[1]\n[2]\n", "data.jsonl:1: expected a JSON object"),
         ("".join(json.dumps({"txt": str(i), "label": "x"}) + "\n" for i in range(9)), "no `text` at data.jsonl:1. Did"),
-        ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), "part is empty"),
+        ("".join(json.dumps(row) + "\n" for row in ROWS[:2]), "split is empty"),
         (spoilt('{"text": "x", "labl": "up"}'), "the data has no `label` at data.jsonl:7. Did you mean `labl`? It has"),
         (spoilt('{"text": "x", "label": null}'), "the label `label` at data.jsonl:7 is null"),
         (spoilt('{"text": "x", "label": NaN}'), "`label` at data.jsonl:7 holds NaN or Infinity"),

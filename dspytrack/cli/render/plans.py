@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_json: bool, answer: TextIO) -> None:
-    """Show the parts, the optimizers and each phase's LM calls; with a probe tokens, cost and time too."""
-    parts = {name: len(getattr(plan.parts, name)) for name in ("train", "val", "test")}
+    """Show the splits, the optimizers and each phase's LM calls; with a probe tokens, cost and time too."""
+    sizes = {name: len(getattr(plan.splits, name)) for name in ("train", "val", "test")}
     optimizers = [
         {"name": one.name, "params": one.arguments, "deterministic": one.row.deterministic} for one in plan.optimizers
     ]
     if as_json:
         document = {
-            "examples": parts,
-            "fingerprint": plan.parts.fingerprint,
+            "examples": sizes,
+            "fingerprint": plan.splits.fingerprint,
             "optimizers": optimizers,
             "phases": [asdict(one) for one in phases],
             "probe": asdict(probe) if probe else None,
@@ -34,7 +34,7 @@ def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_
         typer.echo(json.dumps(document, indent=2, default=str), file=answer)
         return
     console = Console(file=answer, highlight=False)
-    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
+    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in sizes.items()))
     console.print(_table(phases, probe is not None))
     for one in plan.optimizers:
         if one.row.deterministic is not True:

@@ -55,7 +55,7 @@ class LiveView:
     def started(self, record: Record, plan: Plan) -> None:
         """Say where the run is kept."""
         self._plan = plan
-        sizes = ", ".join(f"{len(getattr(plan.parts, name))} {name}" for name in ("train", "val", "test"))
+        sizes = ", ".join(f"{len(getattr(plan.splits, name))} {name}" for name in ("train", "val", "test"))
         self._console.print(f"record {record.folder} · {sizes}", highlight=False, markup=False)
 
     def phase(self, name: str, total: int | None) -> None:
