@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from dspytrack.config.interpolation import VARIABLE
+from dspytrack.config.keys import Loc, dotted
 from dspytrack.config.masking import SHORTEST, has_password
-
-Loc = tuple[str | int, ...]
 
 _ENDINGS = re.compile(
     r"(secrets?|passw(or)?d|passphrase|credentials?|authorization|apikeys?|authkey|accesskey|privatekey|subscriptionkey"
@@ -85,11 +84,6 @@ def what_to_write(loc: Loc) -> str:
     if may_refer(loc) and loc[-1] != "api_key":
         return "secrets are taken from the environment only; write `${NAME_OF_THE_VARIABLE}`, which the run never shows"
     return "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`"
-
-
-def dotted(loc: Loc) -> str:
-    """A place as `lm.options.stop.0`."""
-    return ".".join(str(part) for part in loc)
 
 
 def _is_written(loc: Loc, value: Any) -> bool:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from dspytrack.config.loader import load_request
-from dspytrack.config.locations import is_text
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import ConfigError
 from dspytrack.pipeline import OptimizationPipeline
@@ -101,25 +100,6 @@ def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) ->
     assert (request.dataset.inputs, request.constraints.max_cost_usd) == (["a", "b"], None)
     with pytest.raises(ConfigError, match=r"c.yaml:\d+: dataset.inputs: `\$\{INPUTS\}` is not a YAML value: \[a"):
         load_request(path, environ=environ | {"INPUTS": "[a"})
-
-
-@pytest.mark.parametrize(
-    ("place", "text"),
-    [
-        (("tracking", "tags", "any"), True),
-        (("optimizer", "name"), True),
-        (("optimizer", 0, "name"), True),
-        (("optimizer", "params", "k"), False),
-        (("dataset", "inputs", 0), True),
-        (("dataset", "inputs"), False),
-        (("program", "import"), True),
-        (("metric", "lm", "model"), True),
-        (("objectives", 0, "metric"), True),
-        (("nothing", "here"), False),
-    ],
-)
-def test_the_request_says_where_text_belongs(place: tuple[str | int, ...], text: bool) -> None:
-    assert is_text(place) is text
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "PGPASSWORD", "SSH_PASSPHRASE", "MY_CREDENTIALS"])
