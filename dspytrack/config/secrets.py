@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from dspytrack.config.interpolation import VARIABLE
 from dspytrack.config.keys import Loc, dotted
 from dspytrack.config.masking import SHORTEST, has_password
+from dspytrack.results.roles import LM_KEYS
 
 _ENDINGS = re.compile(
     r"(secrets?|passw(or)?d|passphrase|credentials?|authorization|apikeys?|authkey|accesskey|privatekey|subscriptionkey"
@@ -37,7 +38,7 @@ _IN_HEADERS = {
 }
 _CONTAINERS = {"header", "headers", "query"}
 _ADDRESSES = {"api_base", "base_url"}
-_LMS = re.compile(r"(lm|prompt_lm|teacher_lm|reflection_lm|metric\.lm)\.options\.")
+_LM_OPTIONS = tuple(f"{key}.options." for key in LM_KEYS)
 _FORMS = re.compile(
     r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)"
@@ -55,7 +56,7 @@ def is_secret_place(loc: Loc) -> bool:
 
 def may_refer(loc: Loc) -> bool:
     """Whether a secret place takes `${VAR}`: it stays as it is written, and only the LM that is built has the value."""
-    return bool(_LMS.match(dotted(loc))) and is_secret_place(loc)
+    return dotted(loc).startswith(_LM_OPTIONS) and is_secret_place(loc)
 
 
 def looks_secret(key: str, value: str) -> bool:
