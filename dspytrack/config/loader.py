@@ -21,9 +21,8 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from dspytrack.config.interpolation import VARIABLE, filled
 from dspytrack.config.keys import Loc, dotted, loc_of
 from dspytrack.config.locations import is_text, keys_at, may_be_null
-from dspytrack.config.masking import is_secret
 from dspytrack.config.schema import OptimizationRequest
-from dspytrack.config.secrets import may_refer, what_to_write, written_secret
+from dspytrack.config.secrets import is_secret_variable, may_refer, what_to_write, written_secret
 from dspytrack.errors import ConfigError, did_you_mean
 
 _NULL = ("", "~", "null")
@@ -136,9 +135,9 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
     refers = may_refer(loc)
 
     def value_of(name: str, default: str | None) -> str:
-        if is_secret(name) and not refers:
-            raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
+        if not refers and is_secret_variable(name, value or ""):
+            raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         if value is None:
             otherwise = "" if refers else f"; `${{{name}:-default}}` gives one"
             raise ConfigError(f"the environment variable {name} is not set{otherwise}", **where)

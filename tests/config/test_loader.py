@@ -109,6 +109,18 @@ def test_a_secret_is_not_filled_in(tmp_path: Path, name: str) -> None:
         load_request(written(document, tmp_path / "c.yaml"), environ={name: "something secret"})
 
 
+@pytest.mark.parametrize(("name", "value"), [("SORT_KEY", "created_at"), ("PARTITION_KEY", "x7Kq2LmZ9pWv4TnB")])
+def test_a_variable_with_an_ordinary_name_is_filled_in(tmp_path: Path, name: str, value: str) -> None:
+    document = BASE | {"tracking": {"tags": {"a": f"${{{name}}}"}}}
+    assert load_request(written(document, tmp_path / "c.yaml"), environ={name: value}).tracking.tags == {"a": value}
+
+
+def test_a_key_under_an_ordinary_name_is_known_by_its_value(tmp_path: Path) -> None:
+    document = BASE | {"tracking": {"tags": {"a": "${MY_SERVICE_KEY}"}}}
+    with pytest.raises(ConfigError, match="would write a secret"):
+        load_request(written(document, tmp_path / "c.yaml"), environ={"MY_SERVICE_KEY": "x7Kq2LmZ9pWv4TnB"})
+
+
 @pytest.mark.parametrize(
     ("setting", "place", "value"),
     [
