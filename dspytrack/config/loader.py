@@ -19,10 +19,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from dspytrack.config.interpolation import VARIABLE, filled
+from dspytrack.config.keys import Loc, dotted, loc_of
 from dspytrack.config.locations import is_text, keys_at, may_be_null
-from dspytrack.config.masking import is_secret
 from dspytrack.config.schema import OptimizationRequest
-from dspytrack.config.secrets import Loc, dotted, may_refer, what_to_write, written_secret
+from dspytrack.config.secrets import is_secret_variable, may_refer, what_to_write, written_secret
 from dspytrack.errors import ConfigError, did_you_mean
 
 _NULL = ("", "~", "null")
@@ -54,8 +54,7 @@ def load_request(
 
 def line_of(path: Path, key: str) -> int | None:
     """The line of a dotted key in a config file; that of its nearest parent where it is not written."""
-    loc: Loc = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-    return _line(_parse(path), loc)
+    return _line(_parse(path), loc_of(key))
 
 
 def _parse(path: Path) -> Any:
@@ -101,7 +100,7 @@ def _apply(document: Any, override: str) -> None:
 
 def _setting(key: str, text: str) -> Any:
     """A value as YAML; where text belongs, what YAML would take for a number or the like stays as it is written."""
-    loc: Loc = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    loc = loc_of(key)
     try:
         value = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -136,9 +135,9 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
     refers = may_refer(loc)
 
     def value_of(name: str, default: str | None) -> str:
-        if is_secret(name) and not refers:
-            raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         value = environ.get(name, default)
+        if not refers and is_secret_variable(name, value or ""):
+            raise ConfigError(f"`${{{name}}}` would write a secret into the run; use `api_key_env: {name}`", **where)
         if value is None:
             otherwise = "" if refers else f"; `${{{name}:-default}}` gives one"
             raise ConfigError(f"the environment variable {name} is not set{otherwise}", **where)

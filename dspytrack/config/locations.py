@@ -1,4 +1,4 @@
-"""What may stand at a place of the request, read off its types: keys that are known there, and whether text is."""
+"""What the request's types say about the path of a setting: known keys, whether it holds text, the marks it carries."""
 
 from __future__ import annotations
 
@@ -7,27 +7,39 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from dspytrack.config.base import Mark
+from dspytrack.config.keys import Loc
 from dspytrack.config.schema import OptimizationRequest
-from dspytrack.config.secrets import Loc
 
 
 def keys_at(loc: Loc) -> list[str]:
-    """The keys that may stand at a place."""
+    """The keys that are known at a path."""
     for model in _models(_at(loc)):
         return [field.alias or name for name, field in model.model_fields.items()]
     return []
 
 
 def is_text(loc: Loc) -> bool:
-    """Whether a place holds text (or nothing) and no other kind of value."""
+    """Whether a path holds text (or null) and no other kind of value."""
     kinds = [one for one in _options(_at(loc)) if one is not type(None)]
     return bool(kinds) and all(one is str or get_origin(one) is Literal for one in kinds)
 
 
 def may_be_null(loc: Loc) -> bool:
-    """Whether a place may hold nothing."""
+    """Whether a path may hold null."""
     return type(None) in _options(_at(loc))
+
+
+def is_marked(loc: Loc, mark: Mark) -> bool:
+    """Whether the field at a path carries a mark, or a section on the way to it does."""
+    annotation: Any = OptimizationRequest
+    for part in loc:
+        if any(mark in field.metadata for field in _fields(annotation, part)):
+            return True
+        annotation = next(_below(annotation, part), Any)
+    return False
 
 
 def _at(loc: Loc) -> Any:
@@ -38,20 +50,25 @@ def _at(loc: Loc) -> Any:
 
 
 def _below(annotation: Any, part: str | int) -> Iterator[Any]:
-    """The types one step further down; a list of parts may be written as one part."""
+    """The types one step further down; a list of sections may be written as one section."""
+    yield from (field.annotation for field in _fields(annotation, part))
     for option in _options(annotation):
         origin, inner = get_origin(option), get_args(option)
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            fields = option.model_fields.items()
-            yield from (field.annotation for name, field in fields if part == (field.alias or name))
-        elif origin is list:
+        if origin is list:
             yield from inner if isinstance(part, int) else _below(inner[0], part)
         elif origin is dict:
             yield inner[1]
 
 
+def _fields(annotation: Any, part: str | int) -> Iterator[FieldInfo]:
+    """The fields that a key names in the sections a type stands for."""
+    for option in _options(annotation):
+        if _is_section(option):
+            yield from (field for name, field in option.model_fields.items() if part == (field.alias or name))
+
+
 def _options(annotation: Any) -> list[Any]:
-    """The types a place may have, without what is said about them."""
+    """The types that a value may have, without their metadata."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _options(inner[0])
@@ -62,7 +79,11 @@ def _options(annotation: Any) -> list[Any]:
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     for option in _options(annotation):
-        if isinstance(option, type) and issubclass(option, BaseModel):
+        if _is_section(option):
             yield option
         elif get_origin(option) is list:
             yield from _models(get_args(option)[0])
+
+
+def _is_section(option: Any) -> bool:
+    return isinstance(option, type) and issubclass(option, BaseModel)

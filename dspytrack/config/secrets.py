@@ -1,6 +1,7 @@
-"""Secrets in settings: which places are for one by their name, and where one is written out, by name or by form.
+"""What is a secret: by the name of a setting, by the form of its value, and by its place in a request.
 
-Ordinary words are none: `max_tokens`, `author`, `monkey`, `tokenizer`, `sort_key`.
+The one definition for config keys, environment variables and texts; known values are masked in `masking.py`.
+Ordinary words are no secrets: `max_tokens`, `author`, `monkey`, `tokenizer`, `sort_key`.
 """
 
 from __future__ import annotations
@@ -9,63 +10,129 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dspytrack.config.interpolation import VARIABLE
-from dspytrack.config.masking import SHORTEST, has_password
+from dspytrack.config.keys import Loc, dotted
+from dspytrack.results.roles import LM_KEYS
 
-Loc = tuple[str | int, ...]
+MASK = "***"
+SHORTEST = 6
+"""Characters of a secret at least: a shorter value is too likely to be a word that is none."""
 
+# Names. Each is read as words: `Ocp-Apim-Subscription-Key`, `accessToken`, `DB_PASSWORD`.
 _ENDINGS = re.compile(
     r"(secrets?|passw(or)?d|passphrase|credentials?|authorization|apikeys?|authkey|accesskey|privatekey|subscriptionkey"
     r"|authtoken|accesstoken|apitoken|bearertoken)$"
 )
 _ALONE = {"token", "pwd", "cookie", "cookies"}  # as the last word
-_KINDS_OF_KEY = {"api", "auth", "access", "private", "subscription", "account", "signing", "encryption", "shared"}
-_IN_HEADERS = {
-    "key",
-    "keys",
-    "token",
-    "secret",
-    "auth",
-    "authentication",
-    "cookie",
-    "cookies",
-    "pwd",
-    "sig",
-    "signature",
+_OF_KIND = {"key", "keys", "tokens"}  # as the last word, after one of _KINDS
+_KINDS = {"api", "auth", "access", "private", "subscription", "account", "signing", "encryption", "shared", "master"}
+_PLAIN_KINDS = {
+    *("sort", "partition", "primary", "foreign", "cache", "idempotency", "group", "index", "object", "public"),
+    *("pad", "eos", "bos", "unk", "sep", "cls", "mask", "stop", "start", "end", "special", "next", "page"),
 }
-_CONTAINERS = {"header", "headers", "query"}
+_IN_HEADERS = {"key", "keys", "token", "secret", "auth", "authentication", "cookie", "cookies", "pwd"}
+_IN_HEADERS |= {"sig", "signature"}
+
+# Places in a request.
+_HEADERS = {"header", "headers", "query"}
 _ADDRESSES = {"api_base", "base_url"}
-_LMS = re.compile(r"(lm|prompt_lm|teacher_lm|reflection_lm|metric\.lm)\.options\.")
-_FORMS = re.compile(
+_LM_OPTIONS = tuple(f"{key}.options." for key in LM_KEYS)
+
+# Forms.
+_TOKEN = re.compile(
     r"\b(sk-[\w-]{16,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bBearer (?=\S*\d|\S{20})[\w.~+/-]{8,}"
+    r"|(?s:-----BEGIN [A-Z ]*PRIVATE KEY.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z))"
 )
-_BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{6,}={0,2})(?![\w=])")
+_BEARER = re.compile(r"\b(Bearer )(?=\S*\d|\S{20})[\w.~+/-]{8,}=*")
+_BASIC = re.compile(r"\b([Bb]asic )([A-Za-z0-9+/]{6,}={0,2})(?![\w=])")
+_PORT = r"""\d{1,5}(?:[\s/?#"',;)\]}>\\\x00-\x1f\x7f-\x9f]|$)"""
+_PASSWORD = re.compile(
+    # A password may hold `/` and `@`; only after http(s) a number and `/` are a port and a path that may hold an `@`.
+    rf"((?:(?<!http)(?<!https)|(?=://[^:/@\s]*:(?!{_PORT})))://[^:/@\s]*:)[^\s\x00-\x1f\x7f-\x9f]*@"
+)
+_RUN = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]+")
+_PARAMETER = re.compile(r"""([?&;]([\w.%-]+)=)[^&;#\s"'<>]+""")
+_CHANGE_OF_KIND = re.compile(r"(?<=[a-z])[A-Z]|(?<=[A-Za-z])\d|(?<=\d)[A-Za-z]")
+
+
+@lru_cache(maxsize=4096)
+def names_secret(name: str, in_header: bool = False) -> bool:
+    """Whether a name says that its value is a secret.
+
+    Args:
+        name: of a setting, a variable or a header, in any spelling.
+        in_header: whether it is one of a request's headers or of an address's query, where more names are secrets.
+    """
+    words = _words(name)
+    pairs = list(zip(["", *words], words, strict=False))
+    if any(_ENDINGS.search(word) for word in words):
+        return True
+    if in_header and any(word in _IN_HEADERS and before not in _PLAIN_KINDS for before, word in pairs):
+        return True
+    before, last = pairs[-1] if pairs else ("", "")
+    return (last in _ALONE and before not in _PLAIN_KINDS) or (last in _OF_KIND and before in _KINDS)
+
+
+def is_secret_variable(name: str, value: str) -> bool:
+    """Whether an environment variable holds a secret.
+
+    Any name that ends in "key" counts where the value looks random (`MY_SERVICE_KEY`): keys reach a program through
+    its environment under names of all kinds, whereas a config key of such a name is most often a field of the data.
+    """
+    if name == "PWD":  # the working folder
+        return False
+    return names_secret(name) or (_ends_in_key(name) and _looks_random(value))
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a variable or a line of an env file holds a secret, by its name or by the form of its value."""
+    return is_secret_variable(name, value) or holds_secret(value)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text holds something that is a secret by its form."""
+    return hidden(text) != text
+
+
+def hidden(text: str) -> str:
+    """A text with `***` for what is a secret by its form.
+
+    That is a key of a known provider, a private key, a bearer token, a basic login, and in an address its password or
+    a secret parameter of its query.
+    """
+    text = _RUN.sub(_hidden_in_address, text) if "://" in text else text
+    text = _BASIC.sub(lambda found: f"{found[1]}{MASK}" if b":" in decoded(found[2]) else found[0], text)
+    return _TOKEN.sub(MASK, _BEARER.sub(rf"\1{MASK}", text))
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of a base64 text of either alphabet, padded or not; none where it is no base64."""
+    text = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def is_secret_place(loc: Loc) -> bool:
-    """Whether what stands at a place is a secret by a name on the way to it; in headers more names count."""
+    """Whether what stands at a path of the request is a secret, by a name on the way to it."""
     names = [part for part in loc if isinstance(part, str)]
-    is_strict = any(_CONTAINERS & set(_words(name)[-1:]) for name in names[:-1])
-    return any(_names_secret(name, strict=is_strict) for name in names)
+    in_header = any(_HEADERS & set(_words(name)[-1:]) for name in names[:-1])
+    return any(names_secret(name, in_header) for name in names)
 
 
 def may_refer(loc: Loc) -> bool:
     """Whether a secret place takes `${VAR}`: it stays as it is written, and only the LM that is built has the value."""
-    return bool(_LMS.match(dotted(loc))) and is_secret_place(loc)
-
-
-def looks_secret(key: str, value: str) -> bool:
-    """Whether a setting holds a secret, by its name (such as `api_key`, `X-Auth-Token`) or by its form."""
-    return _names_secret(key, strict=False) or _is_secret_by_form(value) or _has_secret_in_query(value)
+    return dotted(loc).startswith(_LM_OPTIONS) and is_secret_place(loc)
 
 
 def written_secret(data: Any, loc: Loc = ()) -> Loc | None:
-    """The first place of plain data where a secret is written out, or None.
+    """The path to the first secret that is written out in plain data, or None.
 
     Args:
         data: a request, or what stands at `loc` of one.
@@ -81,15 +148,10 @@ def written_secret(data: Any, loc: Loc = ()) -> Loc | None:
 
 
 def what_to_write(loc: Loc) -> str:
-    """What to write where a secret was written out, as a sentence."""
+    """What to write instead of a secret, as a sentence."""
     if may_refer(loc) and loc[-1] != "api_key":
         return "secrets are taken from the environment only; write `${NAME_OF_THE_VARIABLE}`, which the run never shows"
     return "secrets are taken from the environment only; write `api_key_env: NAME_OF_THE_VARIABLE`"
-
-
-def dotted(loc: Loc) -> str:
-    """A place as `lm.options.stop.0`."""
-    return ".".join(str(part) for part in loc)
 
 
 def _is_written(loc: Loc, value: Any) -> bool:
@@ -104,7 +166,7 @@ def _is_written(loc: Loc, value: Any) -> bool:
         if not may_refer(loc) or not variables or any(one.group(2) for one in variables):
             return True
         value = VARIABLE.sub("", value)
-    return _is_secret_by_form(value) or _has_secret_in_query(value)
+    return holds_secret(value)
 
 
 def _server_of(address: str) -> str:
@@ -115,40 +177,31 @@ def _server_of(address: str) -> str:
         return ""
 
 
-def _names_secret(name: str, *, strict: bool) -> bool:
-    words = _words(name)
-    if not words:
-        return False
-    if any(_ENDINGS.search(word) for word in words) or words[-1] in _ALONE:
-        return True
-    if len(words) > 1 and words[-1] in ("key", "keys") and words[-2] in _KINDS_OF_KEY:
-        return True
-    return strict and bool(_IN_HEADERS & set(words))
+def _hidden_in_address(found: re.Match[str]) -> str:
+    before, scheme, rest = found[0].partition("://")
+    if not scheme:
+        return found[0]
+    head, at, tail = f"{before}://{_PARAMETER.sub(_hidden_parameter, rest)}".rpartition("@")
+    # Cut at the last `@`, the search for a password is linear in the length of the text.
+    return _PASSWORD.sub(rf"\1{MASK}@", head + at) + tail
+
+
+def _hidden_parameter(found: re.Match[str]) -> str:
+    return f"{found[1]}{MASK}" if names_secret(unquote(found[2]), in_header=True) else found[0]
+
+
+@lru_cache(maxsize=4096)
+def _ends_in_key(name: str) -> bool:
+    *before, last = _words(name) or [""]
+    return last.endswith(("key", "keys")) and not _PLAIN_KINDS & set(before[-1:])
+
+
+def _looks_random(value: str) -> bool:
+    """Whether letters and digits are mixed as in a random string; words, numbers and CamelCase change kind less."""
+    return len(value) >= 16 and not re.search(r"\s", value) and 6 * len(_CHANGE_OF_KIND.findall(value)) >= len(value)
 
 
 def _words(name: str) -> list[str]:
     """`Ocp-Apim-Subscription-Key`, `accessToken` -> the words, in small letters."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", parted) if word]
-
-
-def _is_secret_by_form(value: str) -> bool:
-    return bool(_FORMS.search(value)) or any(map(_is_login, _BASIC.findall(value))) or has_password(value)
-
-
-def _is_login(text: str) -> bool:
-    """Whether base64 holds `user:password`, as after `Basic`; a word may be base64 by chance."""
-    try:
-        return b":" in base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _has_secret_in_query(value: str) -> bool:
-    if not re.match(r"(?i)https?://\S+$", value):
-        return False
-    try:
-        query = urlsplit(value).query
-    except ValueError:
-        return False
-    return any(_names_secret(name, strict=True) for name, held in parse_qsl(query) if held)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from dspytrack.config.loader import load_request
-from dspytrack.config.masking import is_secret, masked
+from dspytrack.config.masking import masked
 from dspytrack.config.schema import OptimizationRequest
+from dspytrack.config.secrets import is_secret_variable
 from dspytrack.errors import DspytrackError, UsageError
 from dspytrack.server.env_file import read
 from dspytrack.tracking import ENV_FILE
@@ -107,4 +108,4 @@ class Place:
 
     def without_secrets(self, text: str) -> str:
         """A text with the secrets of the file and the environment masked."""
-        return masked(text, [value for name, value in self.written.items() if is_secret(name)])
+        return masked(text, [value for name, value in self.written.items() if is_secret_variable(name, value)])

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dspytrack.config.schema import LM, OptimizationRequest
 from dspytrack.doctor.check import Check, Place, failed, passed, skipped
 from dspytrack.errors import ConfigError
+from dspytrack.results.roles import LM_KEYS
 
 _SECONDS = 20.0
-_ROLES = ("lm", "teacher_lm", "prompt_lm", "reflection_lm")
 
 
 def language_models(place: Place) -> Iterator[Check]:
@@ -27,7 +28,7 @@ def language_models(place: Place) -> Iterator[Check]:
 
 def _distinct(request: OptimizationRequest) -> list[tuple[LM, str]]:
     """The LMs of a request that differ, each with the keys that name it."""
-    named = [(key, getattr(request, key)) for key in _ROLES] + [("metric.lm", request.metric.lm)]
+    named: list[tuple[str, LM | None]] = [(key, attrgetter(key)(request)) for key in LM_KEYS]
     found: list[tuple[LM, str]] = []
     for key, spec in named:
         keys = [other for other, one in named if one == spec]

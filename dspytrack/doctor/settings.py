@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dspytrack.config.masking import has_password, is_secret
+from dspytrack.config.secrets import is_secret_variable, looks_secret
 from dspytrack.doctor.check import SECRETS_SHOWN, Check, Place, failed, passed, skipped
 
 _ALWAYS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
@@ -38,7 +38,7 @@ def env_file(place: Place) -> Iterator[Check]:
 def secrets_kept(place: Place) -> Iterator[Check]:
     """Others must not read a file that holds secrets."""
     name = "env file's mode"
-    secret = [key for key, value in place.written.items() if is_secret(key) or has_password(value)]
+    secret = [key for key, value in place.written.items() if looks_secret(key, value)]
     if not secret:
         yield skipped(name, "there are no secrets in it")
         return
@@ -58,7 +58,7 @@ def values(place: Place) -> Iterator[Check]:
     for name in _WHERE_SET:
         value = place.value(name)
         if value is not None:
-            yield passed(name, f"{SECRETS_SHOWN if is_secret(name) else value} ({place.source(name)})")
+            yield passed(name, f"{SECRETS_SHOWN if is_secret_variable(name, value) else value} ({place.source(name)})")
 
 
 def address(place: Place) -> Iterator[Check]:

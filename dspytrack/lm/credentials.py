@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dspytrack.config.interpolation import filled
+from dspytrack.config.keys import Loc, dotted
 from dspytrack.config.masking import keep_secret
 from dspytrack.config.schema import LM
-from dspytrack.config.secrets import Loc, dotted, may_refer
+from dspytrack.config.secrets import may_refer
 from dspytrack.errors import ConfigError
 
 # Providers that DSPy calls without LiteLLM, with the keys it takes. LiteLLM knows more, but takes seconds to import.

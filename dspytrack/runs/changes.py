@@ -1,21 +1,21 @@
-"""What a request says now and what a run was started with: which differences alter its answers, and which do not."""
+"""What differs between the request a run was started with and the request now, and whether a run may be resumed so."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_FREE = re.compile(
-    r"(tracking|constraints)\..+"
-    r"|evaluation\.(num_threads|max_consecutive_failures)"
-    r"|((teacher_|prompt_|reflection_)?lm|metric\.lm)\.(timeout|num_retries)"
-)
-CAPS = ("max_cost_usd", "max_lm_calls", "max_tokens", "max_optimization_time")
+from dspytrack.config.base import Mark
+from dspytrack.config.keys import flat, loc_of
+from dspytrack.config.locations import is_marked
+from dspytrack.config.schema import Constraints
+
+CAPS = tuple(name for name, field in Constraints.model_fields.items() if Mark.CAP in field.metadata)
+"""The keys of `constraints` that are caps."""
 
 
 class Change(NamedTuple):
-    """A key of the request, as it was and as it is; None where it was not or is not set."""
+    """A dotted key of the request with its value before and now; None where it is not set."""
 
     key: str
     was: Any
@@ -26,31 +26,27 @@ class Change(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether no answer depends on it: how fast, where to, how long tried, up to which cap."""
-        return _FREE.fullmatch(self.key) is not None
+        """Whether a run may be resumed with it: no output of the run depends on it."""
+        return is_marked(loc_of(self.key), Mark.MAY_CHANGE)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """The keys that two resolved requests differ in."""
-    old, new = dict(_flat(before)), dict(_flat(after))
+    """The keys in which two resolved requests differ."""
+    old, new = _settings(before), _settings(after)
     keys = sorted(old.keys() | new.keys())
     return [Change(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def raises_a_cap(changed: list[Change]) -> bool:
-    """Whether there is a cap that leaves more room than it did, or is gone."""
+    """Whether a cap was raised or removed."""
     caps = [one for one in changed if one.key in {f"constraints.{name}" for name in CAPS}]
     return any(one.was is not None and (one.now is None or one.now > one.was) for one in caps)
 
 
+def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request by dotted key; an empty mapping is no setting."""
+    return {key: value for key, value in flat(request) if value != {}}
+
+
 def _shown(value: Any) -> str:
     return "not set" if value is None else repr(value)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested data as dotted keys; a mapping without entries is nothing."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

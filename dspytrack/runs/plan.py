@@ -27,8 +27,7 @@ from dspytrack.metrics.preflight import certain_fault
 from dspytrack.optimizers.registry import Prepared, build, prepare
 from dspytrack.optimizers.search_calls import Sizes
 from dspytrack.programs.build import TAKEN_IN_CALLS, build_program, output_fields
-
-ROLES = ("task", "teacher", "prompt", "reflection")
+from dspytrack.results.roles import OPTIMIZER_ROLES
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,9 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
 def _build_lms(request: OptimizationRequest) -> dict[str, dspy.LM]:
     task = _built(request, request.lm, "task", "lm")
     lms = {"task": task}
-    for role in ROLES[1:]:
-        spec = getattr(request, f"{role}_lm")
-        lms[role] = as_role(task, role) if spec is None else _built(request, spec, role, f"{role}_lm")
+    for role, key, *_ in OPTIMIZER_ROLES:
+        spec = getattr(request, key)
+        lms[role] = as_role(task, role) if spec is None else _built(request, spec, role, key)
     return lms
 
 

@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dspytrack.config.keys import flat
 from dspytrack.record.info import RunInfo, TrackingInfo
 from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import INPUTS, Record, now
@@ -163,7 +164,7 @@ def _own_tags(info: RunInfo) -> dict[str, str]:
 
 def params_of(record: Record) -> dict[str, str]:
     """The whole resolved request, flat, and the optimizers' own arguments, by the names MLflow takes."""
-    values = dict(_flat(record.request)) | dict(_flat(record.info.params))
+    values = dict(flat(record.request)) | dict(flat(record.info.params))
     return {name: _param(values[key]) for key, name in names_of(values).items()}
 
 
@@ -242,18 +243,6 @@ def result_tags(result: OptimizationResult) -> dict[str, str | None]:
         "min_improvement_threshold_met": None if result.threshold_met is None else str(result.threshold_met).lower(),
         "target_reached": json.dumps(result.target_reached) if result.target_reached else None,
     }
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested data as dotted keys."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}{key}" if isinstance(inner, str) else f"{prefix}{key}.")
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{prefix}{index}.")
-    elif prefix or not isinstance(value, Mapping):
-        yield prefix.rstrip("."), value
 
 
 def _param(value: Any) -> str:

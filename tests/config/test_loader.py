@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from dspytrack.config.loader import load_request
-from dspytrack.config.locations import is_text
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import ConfigError
 from dspytrack.pipeline import OptimizationPipeline
@@ -103,30 +102,23 @@ def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) ->
         load_request(path, environ=environ | {"INPUTS": "[a"})
 
 
-@pytest.mark.parametrize(
-    ("place", "text"),
-    [
-        (("tracking", "tags", "any"), True),
-        (("optimizer", "name"), True),
-        (("optimizer", 0, "name"), True),
-        (("optimizer", "params", "k"), False),
-        (("dataset", "inputs", 0), True),
-        (("dataset", "inputs"), False),
-        (("program", "import"), True),
-        (("metric", "lm", "model"), True),
-        (("objectives", 0, "metric"), True),
-        (("nothing", "here"), False),
-    ],
-)
-def test_the_request_says_where_text_belongs(place: tuple[str | int, ...], text: bool) -> None:
-    assert is_text(place) is text
-
-
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "PGPASSWORD", "SSH_PASSPHRASE", "MY_CREDENTIALS"])
 def test_a_secret_is_not_filled_in(tmp_path: Path, name: str) -> None:
     document = BASE | {"tracking": {"tags": {"a": f"${{{name}}}"}}}
     with pytest.raises(ConfigError, match="would write a secret"):
         load_request(written(document, tmp_path / "c.yaml"), environ={name: "something secret"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("SORT_KEY", "created_at"), ("PARTITION_KEY", "x7Kq2LmZ9pWv4TnB")])
+def test_a_variable_with_an_ordinary_name_is_filled_in(tmp_path: Path, name: str, value: str) -> None:
+    document = BASE | {"tracking": {"tags": {"a": f"${{{name}}}"}}}
+    assert load_request(written(document, tmp_path / "c.yaml"), environ={name: value}).tracking.tags == {"a": value}
+
+
+def test_a_key_under_an_ordinary_name_is_known_by_its_value(tmp_path: Path) -> None:
+    document = BASE | {"tracking": {"tags": {"a": "${MY_SERVICE_KEY}"}}}
+    with pytest.raises(ConfigError, match="would write a secret"):
+        load_request(written(document, tmp_path / "c.yaml"), environ={"MY_SERVICE_KEY": "x7Kq2LmZ9pWv4TnB"})
 
 
 @pytest.mark.parametrize(

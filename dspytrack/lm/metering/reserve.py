@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from dspytrack.lm.metering.usage import Bill, Tally, to_femto
+from dspytrack.results.roles import ROLES
 
 MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
 SEEN = 16  # calls of a role by whose dearest the next one is reckoned
-_PROGRAM = ("task", "own")  # the roles whose calls a program makes
+_PROGRAM = tuple(role.name for role in ROLES if role.by_program)
 
 
 class Reserve:
