@@ -140,7 +140,7 @@ class Sitting:
                 "usage": {role: asdict(tally) for role, tally in plan.meter.by_role.items()},
             }
             self._record.note(baseline_took=noted)
-        window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
+        window = min(SEEN_CALLS, *(one.candidate_examples for one in plan.optimizers))
         usage = {role: Tally(**values) for role, values in noted["usage"].items()}
         plan.meter.set_aside(usage, noted["seconds"], window)
 

@@ -25,7 +25,7 @@ class Parrot(dspy.Module):
 def test_a_candidate_is_watched_but_not_each_call_inside_its_evaluation() -> None:
     seen: list[Candidate] = []
     watch, parrot = CandidateWatch(seen.append, 0.4), Parrot()
-    watch.begin("some", whole=2)
+    watch.begin("some", examples=2)
     devset = [dspy.Example(text=text, label="up").with_inputs("text") for text in ("up", "down")]
     evaluate = dspy.Evaluate(devset=devset, metric=lambda example, made: example.label == made.label, num_threads=2)
     with dspy.context(callbacks=[watch]):
@@ -39,7 +39,7 @@ def test_a_candidate_is_watched_but_not_each_call_inside_its_evaluation() -> Non
 def test_a_score_on_a_part_is_no_validation_score_and_a_program_scored_again_no_new_candidate() -> None:
     seen: list[Candidate] = []
     watch = CandidateWatch(seen.append, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     one, other = dspy.Predict("text -> label"), dspy.Predict(dspy.Signature("text -> label", "Look twice."))
     watch.scored(one, 0.5, 10)
     watch.scored(other, 1.0, 3)
@@ -55,7 +55,7 @@ def test_a_score_on_a_part_is_no_validation_score_and_a_program_scored_again_no_
 
 def test_of_programs_with_failed_examples_the_best_by_those_answered_is_preferred() -> None:
     watch = CandidateWatch(lambda candidate: None, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     plain, better = dspy.Predict("text -> label"), dspy.Predict(dspy.Signature("text -> label", "Look twice."))
     watch.scored(plain, 0.6, 10, 10)
     watch.scored(better, 1.0, 10, 7)
@@ -68,6 +68,6 @@ def test_of_programs_with_failed_examples_the_best_by_those_answered_is_preferre
 
 def test_a_score_on_few_answers_is_no_best() -> None:
     watch = CandidateWatch(lambda candidate: None, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     watch.scored(dspy.Predict("text -> label"), 1.0, 10, 5)
     assert watch.best is None
