@@ -96,7 +96,7 @@ def test_an_error_in_a_search_says_what_is_kept_and_how_to_go_on(
         def note(self, message: str) -> None:
             self.notes.append(message)
 
-    monkeypatch.setattr("dspytrack.optimizers.registry.run", broken)
+    monkeypatch.setattr("dspytrack.optimizers.protocol.Optimizer.search", broken)
     with lm_server() as server, pytest.raises(ValueError, match="own fault"):
         pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", progress=Listener())
         pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))

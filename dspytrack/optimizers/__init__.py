@@ -1,1 +1,1 @@
-"""DSPy's optimizers behind one protocol, and the candidates they score."""
+"""DSPy's optimizers, one file each behind one base class, and the candidates that they score."""

@@ -1,6 +1,6 @@
 """What a run will take, phase by phase, before it starts: LM calls from the plan, the rest from a probe.
 
-A range is [least, most]; None is what cannot be known beforehand.
+Owns the estimate of a run; how many calls a search makes is known to each optimizer's own file.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import dspy
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.evaluate import evaluate
 from dspytrack.lm.metering.dspy_hooks import metering
-from dspytrack.optimizers.registry import Prepared
+from dspytrack.optimizers.protocol import Optimizer, Range, SearchCalls
 from dspytrack.runs.plan import Plan, judge_calls
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Means of one program call and its scoring: LM calls, tokens, USD, wall seconds; and what was billed.
+    """Means of one program call and its scoring: LM calls, tokens, USD, wall seconds; and how many calls were billed.
 
     Tokens and USD are None where unknown.
     """
@@ -37,51 +35,72 @@ class Probe:
 
 @dataclass(frozen=True)
 class PhaseEstimate:
-    """One phase: LM calls, tokens, USD and seconds, each a range or None."""
+    """One phase: LM calls, tokens, USD and seconds, each None where it cannot be known."""
 
     phase: str
-    lm_calls: Range | None
+    lm_calls: Range | None = None
     tokens: Range | None = None
     cost_usd: Range | None = None
     seconds: Range | None = None
 
 
 def estimate(plan: Plan, probe: Probe | None = None) -> list[PhaseEstimate]:
-    """The phases of a run; without a probe one LM call a predictor and example is taken and the rest is unknown."""
-    request = plan.request
-    test = float(len(plan.splits.test) * request.evaluation.repeats)
-    phases: list[tuple[str, Range | None]] = [("baseline", (test, test))]
-    for one in plan.optimizers:
-        phases.append((f"optimization: {one.name}", _searched(plan, one)))
-    phases.append(("optimized", (test, test)))
-    each = probe.lm_calls if probe else float(max(1, plan.sizes.predictors) + judge_calls(request))
-    threads = request.evaluation.num_threads
-    found = []
-    for phase, calls in phases:
-        lm_calls = _times(calls, each)
-        if probe is None:
-            found.append(PhaseEstimate(phase, lm_calls))
-            continue
-        cost = None if probe.cost_usd is None else _times(calls, probe.cost_usd)
-        seconds = None if calls is None else (calls[0] * probe.seconds / threads, calls[1] * probe.seconds)
-        tokens = None if probe.tokens is None else _times(calls, probe.tokens)
-        found.append(PhaseEstimate(phase, lm_calls, tokens, cost, seconds))
-    return found
+    """The phases of a run.
 
-
-def _searched(plan: Plan, optimizer: Prepared) -> Range | None:
-    """Program calls of an optimizer, and where it competes with others those that score what it ends with.
-
-    At least none of the latter are billed: what the run has asked before is answered from its cache.
+    Args:
+        plan: of the run.
+        probe: what one program call takes; without it, one LM call for each predictor, and the rest is unknown.
     """
-    calls = optimizer.row.estimate(plan.sizes, optimizer.arguments)
+    tests = len(plan.splits.test) * plan.request.evaluation.repeats
+    scoring = SearchCalls(Range(tests, tests))
+    searches = [(f"optimization: {one.name}", _search_calls(plan, one)) for one in plan.optimizers]
+    phases = [("baseline", scoring), *searches, ("optimized", scoring)]
+    return [_phase(name, calls, plan, probe) for name, calls in phases]
+
+
+def _search_calls(plan: Plan, optimizer: Optimizer) -> SearchCalls | None:
+    """Calls of a search and, where optimizers compete, of the scoring of the program that it ends with.
+
+    The scoring may cost nothing: the run's cache answers what the search has asked before.
+    """
+    calls = optimizer.calls()
     if calls is None or len(plan.optimizers) == 1:
         return calls
-    return calls[0], calls[1] + len(plan.splits.val or plan.splits.train)
+    program = calls.program
+    return calls._replace(program=Range(program.least, program.most + optimizer.sizes.validation))
+
+
+def _phase(name: str, calls: SearchCalls | None, plan: Plan, probe: Probe | None) -> PhaseEstimate:
+    """An optimizer's own LM calls count as calls only: a probe of the program does not show what they take."""
+    if calls is None:
+        return PhaseEstimate(name)
+    program, own = calls
+    predictors = max(1, len(plan.program.predictors()))
+    each = float(predictors + judge_calls(plan.request)) if probe is None else probe.lm_calls
+    lm_calls = Range(program.least * each + own.least, program.most * each + own.most)
+    if probe is None:
+        return PhaseEstimate(name, lm_calls)
+    return PhaseEstimate(
+        name,
+        lm_calls,
+        tokens=_times(program, probe.tokens),
+        cost_usd=_times(program, probe.cost_usd),
+        seconds=Range(
+            program.least * probe.seconds / plan.request.evaluation.num_threads, program.most * probe.seconds
+        ),
+    )
+
+
+def _times(calls: Range, each: float | None) -> Range | None:
+    return None if each is None else Range(calls.least * each, calls.most * each)
 
 
 def run_probe(plan: Plan, examples: int) -> Probe:
-    """Run the program on a few train examples for real: these calls are billed and belong to no run.
+    """Run the program on the first train examples for real: these calls are billed, and belong to no run.
+
+    Args:
+        plan: of the run.
+        examples: how many, at most.
 
     Raises:
         RunStop: where the LM refuses or cannot be reached.
@@ -93,19 +112,15 @@ def run_probe(plan: Plan, examples: int) -> Probe:
         dspy.context(lm=plan.lms["task"], adapter=plan.adapter),
     ):
         rows = evaluate(plan.program, items, plan.request.dataset.inputs, plan.metric, num_threads=1, namespace="probe")
-    done = [row for row in rows if row.latency_ms is not None]
-    used, count = plan.meter.total, len(done)
-    if not done:
+    answered = [row.latency_ms for row in rows if row.latency_ms is not None]
+    used, count = plan.meter.total, len(answered)
+    if not answered:
         raise RunStop("unreachable", f"none of the {examples} examples was answered: {rows[0].error}")
     return Probe(
         examples=count,
         lm_calls=used.calls / count,
         tokens=None if used.untold else used.tokens / count,
         cost_usd=None if used.cost_usd is None else used.cost_usd / count,
-        seconds=sum(row.latency_ms or 0.0 for row in done) / count / 1000,
+        seconds=sum(answered) / count / 1000,
         billed=used.calls,
     )
-
-
-def _times(calls: Range | None, each: float) -> Range | None:
-    return None if calls is None else (calls[0] * each, calls[1] * each)

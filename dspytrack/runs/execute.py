@@ -136,7 +136,7 @@ class Sitting:
         if took is None:
             took = BaselineUse(seconds=plan.meter.seconds, usage=plan.meter.by_role)
             self._record.update_info(baseline_took=took)
-        window = min(SEEN_CALLS, *(plan.scored_on(one) for one in plan.optimizers))
+        window = min(SEEN_CALLS, *(one.candidate_examples for one in plan.optimizers))
         plan.meter.set_aside(took.usage, took.seconds, window)
 
     def _search(self) -> Found:

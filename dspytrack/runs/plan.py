@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,8 +23,8 @@ from dspytrack.lm.metering.meter import Meter
 from dspytrack.lm.metering.scope import label_of, labelled
 from dspytrack.metrics.metric import ScoredMetric, build_metric, check_field
 from dspytrack.metrics.preflight import certain_fault
-from dspytrack.optimizers.registry import Prepared, build, prepare
-from dspytrack.optimizers.search_calls import Sizes
+from dspytrack.optimizers.protocol import Inputs, Optimizer
+from dspytrack.optimizers.registry import configure
 from dspytrack.programs.build import TAKEN_IN_CALLS, build_program, output_fields
 from dspytrack.results.roles import OPTIMIZER_ROLES
 
@@ -41,40 +40,8 @@ class Plan:
     lms: Mapping[str, dspy.LM]
     meter: Meter
     adapter: dspy.Adapter | None
-    optimizers: Sequence[Prepared]
-
-    @property
-    def sizes(self) -> Sizes:
-        """What estimates depend on."""
-        return Sizes(len(self.splits.train), len(self.splits.val), len(self.program.predictors()))
-
-    def scored_on(self, optimizer: Prepared) -> int:
-        """How many examples an optimizer scores a candidate on: val, or train where it is given no other."""
-        return (len(self.splits.val) if "valset" in optimizer.row.compiles else 0) or len(self.splits.train)
-
-    def supplies(self) -> dict[str, Any]:
-        """What the table of optimizers draws its arguments from; never anything of the test split."""
-        inputs, seed = self.request.dataset.inputs, self.request.seed
-        val = to_examples(self.splits.val, inputs)
-        threads = self.request.evaluation.num_threads
-        return {
-            "trainset": to_examples(self.splits.train, inputs),
-            "valset": val or None,
-            "plain_metric": self.metric.plain,
-            "feedback_metric": self.metric.with_feedback,
-            "num_threads": threads,
-            "seed": seed,
-            "seed_not_0": seed + 9,  # MIPROv2 takes 0 for "not given"; 9 is its own default
-            "task_lm": self.lms["task"],
-            "prompt_lm": self.lms["prompt"],
-            "reflection_lm": self.lms["reflection"],
-            "teacher_settings": {"lm": self.lms["teacher"]},
-            "max_errors": NO_LIMIT,
-            "eval_kwargs": {"num_threads": threads, "display_progress": False, "display_table": 0},
-        }
-
-
-NO_LIMIT = 10**9  # failed examples are counted by the run itself
+    inputs: Inputs
+    optimizers: Sequence[Optimizer]
 
 
 def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str, Any]] | None = None) -> Plan:
@@ -93,11 +60,13 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     metric = build_metric(request.metric, request.base_dir, judge)
     outputs = output_fields(program) if request.program.import_ is None else None
     check_field(request.metric, outputs, [*splits.train, *splits.val, *splits.test])
-    sizes = Sizes(len(splits.train), len(splits.val), len(program.predictors()))
+    inputs, predictors = _inputs(request, splits, metric, lms), len(program.predictors())
     many = len(request.optimizer) > 1
-    keys = [f"optimizer.{index}" if many else "optimizer" for index in range(len(request.optimizer))]
-    prepared = [prepare(one, sizes, key) for one, key in zip(request.optimizer, keys, strict=True)]
-    _check_call_cap(request, len(splits.test) * request.evaluation.repeats * _fewest_calls(request, sizes.predictors))
+    optimizers = [
+        configure(spec, inputs, predictors, f"optimizer.{index}" if many else "optimizer")
+        for index, spec in enumerate(request.optimizer)
+    ]
+    _check_call_cap(request, len(splits.test) * request.evaluation.repeats * _fewest_calls(request, predictors))
     if request.constraints.max_cost_usd is not None:
         _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
@@ -106,11 +75,22 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
             _try_metric(metric, program, splits.train[0], request)
         _try_program(program, splits.train[0], request)
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
-    plan = Plan(request, program, splits, metric, lms, meter, adapter, prepared)
-    with redirect_stdout(StringIO()):  # some say on stdout what they are going to do
-        for one, key in zip(prepared, keys, strict=True):
-            build(one, plan.supplies(), key)
-    return plan
+    return Plan(request, program, splits, metric, lms, meter, adapter, inputs, optimizers)
+
+
+def _inputs(request: OptimizationRequest, splits: Splits, metric: ScoredMetric, lms: Mapping[str, dspy.LM]) -> Inputs:
+    """What the optimizers are given: nothing of the test split."""
+    return Inputs(
+        trainset=to_examples(splits.train, request.dataset.inputs),
+        valset=to_examples(splits.val, request.dataset.inputs) or None,
+        metric=metric,
+        task_lm=lms["task"],
+        teacher_lm=lms["teacher"],
+        prompt_lm=lms["prompt"],
+        reflection_lm=lms["reflection"],
+        num_threads=request.evaluation.num_threads,
+        seed=request.seed,
+    )
 
 
 def _build_lms(request: OptimizationRequest) -> dict[str, dspy.LM]:

@@ -11,11 +11,11 @@ import dspy
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.evaluate import evaluate
 from dspytrack.lm.metering.scope import in_phase
-from dspytrack.optimizers import registry as optimizers
 from dspytrack.optimizers.candidates import CandidateWatch, OnCandidate
+from dspytrack.optimizers.protocol import Optimizer
 from dspytrack.runs.console_log import logged
 from dspytrack.runs.interrupt import in_thread
-from dspytrack.runs.plan import NO_LIMIT, Plan
+from dspytrack.runs.plan import Plan
 
 
 @dataclass
@@ -48,7 +48,7 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     with logged(log_file):  # around the threads, not in them: one that is left behind must not keep stdout
         try:
             for one in plan.optimizers:
-                watch.begin(one.name, plan.scored_on(one))
+                watch.begin(one.name, one.candidate_examples)
                 results.append(in_thread(lambda one=one: _run_one(plan, one, watch), plan.meter))  # type: ignore[misc]
                 watch.running = False
                 if len(plan.optimizers) > 1:
@@ -60,13 +60,12 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
             return _best_so_far(plan, watch, results, stop)
 
 
-def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Found:
-    context = {"callbacks": [watch], "max_errors": NO_LIMIT, "lm": plan.lms["task"], "adapter": plan.adapter}
-    with dspy.context(**context), in_phase(plan.meter.phase):
-        program = optimizers.run(one, plan.program, plan.supplies())
-    if not one.row.evaluates:
-        for candidate, score in optimizers.scored_candidates(program):
-            watch.scored(candidate, score, watch.whole)
+def _run_one(plan: Plan, one: Optimizer, watch: CandidateWatch) -> Found:
+    settings = {"callbacks": [watch], "max_errors": plan.inputs.max_errors}
+    with dspy.context(lm=plan.lms["task"], adapter=plan.adapter, **settings), in_phase(plan.meter.phase):
+        program = one.search(plan.program, plan.inputs)
+    for candidate, score in one.scored_candidates(program):
+        watch.scored(candidate, score, watch.examples)
     better = watch.better_than(program)
     if better is None:
         return Found(program, one.name)
@@ -78,7 +77,7 @@ def _run_one(plan: Plan, one: optimizers.Prepared, watch: CandidateWatch) -> Fou
 
 
 def _scored(plan: Plan, found: Found) -> Found:
-    """A result with its mean score on val (train where there is no val split), over the examples that were answered."""
+    """A result with its mean score on val (train where there is no val part), over the examples that were answered."""
     request = plan.request
     with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
         rows = evaluate(
@@ -105,7 +104,7 @@ def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: 
     """
     contest = list(results)
     if watch.best is not None and watch.running:
-        on_val = watch.whole == len(plan.splits.val or plan.splits.train)
+        on_val = watch.examples == len(plan.splits.val or plan.splits.train)
         score = watch.best.score if on_val or not results else None
         contest.append(Found(watch.best.program, watch.optimizer, score))
     elif watch.best is not None and results[-1].score is None:  # cut off while its result was being scored

@@ -1,4 +1,4 @@
-"""What a search sees of its candidates."""
+"""Which candidates of a search are reported, and which of them is the best."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from dspytrack.optimizers.candidates import CandidateWatch
 from dspytrack.results.values import Candidate
 
 
-class Parrot(dspy.Module):
-    """Says what it is told, and notes who is watching."""
+class Echo(dspy.Module):
+    """Predicts its own input, and keeps the callbacks that it is run with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.watchers: list[Any] = []
+        self.callbacks: list[Any] = []
 
     def forward(self, text: str) -> dspy.Prediction:
-        self.watchers += dspy.settings.callbacks
+        self.callbacks += dspy.settings.callbacks
         return dspy.Prediction(label=text)
 
 
-def test_a_candidate_is_watched_but_not_each_call_inside_its_evaluation() -> None:
+def test_a_candidate_is_reported_and_the_calls_inside_its_evaluation_run_without_callbacks() -> None:
     seen: list[Candidate] = []
-    watch, parrot = CandidateWatch(seen.append, 0.4), Parrot()
-    watch.begin("some", whole=2)
+    watch, program = CandidateWatch(seen.append, 0.4), Echo()
+    watch.begin("some", examples=2)
     devset = [dspy.Example(text=text, label="up").with_inputs("text") for text in ("up", "down")]
     evaluate = dspy.Evaluate(devset=devset, metric=lambda example, made: example.label == made.label, num_threads=2)
     with dspy.context(callbacks=[watch]):
         for _ in range(2):
-            evaluate(parrot)
+            evaluate(program)
         assert dspy.settings.callbacks == [watch]
     assert [(candidate.step, candidate.score, candidate.whole) for candidate in seen] == [(1, 0.5, True)]
-    assert parrot.watchers == []
+    assert program.callbacks == []
 
 
-def test_a_score_on_a_part_is_no_validation_score_and_a_program_scored_again_no_new_candidate() -> None:
+def test_only_a_score_on_all_examples_is_a_validation_score_and_a_program_scored_again_is_no_new_candidate() -> None:
     seen: list[Candidate] = []
     watch = CandidateWatch(seen.append, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     one, other = dspy.Predict("text -> label"), dspy.Predict(dspy.Signature("text -> label", "Look twice."))
     watch.scored(one, 0.5, 10)
     watch.scored(other, 1.0, 3)
@@ -53,21 +53,21 @@ def test_a_score_on_a_part_is_no_validation_score_and_a_program_scored_again_no_
     assert watch.best is not None and watch.best.score == 0.7
 
 
-def test_of_programs_with_failed_examples_the_best_by_those_answered_is_preferred() -> None:
+def test_where_examples_failed_the_best_by_those_that_did_not_is_preferred() -> None:
     watch = CandidateWatch(lambda candidate: None, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     plain, better = dspy.Predict("text -> label"), dspy.Predict(dspy.Signature("text -> label", "Look twice."))
     watch.scored(plain, 0.6, 10, 10)
     watch.scored(better, 1.0, 10, 7)
-    assert watch.better_than(plain) is None  # nothing failed: the optimizer saw what was seen here
+    assert watch.better_than(plain) is None  # nothing failed: the optimizer has the same scores
     watch.failed = 3
     best = watch.better_than(plain)
     assert best is not None and best.score == 1.0
     assert watch.better_than(better) is None
 
 
-def test_a_score_on_few_answers_is_no_best() -> None:
+def test_a_candidate_of_whose_examples_too_many_failed_is_never_the_best() -> None:
     watch = CandidateWatch(lambda candidate: None, 0.4)
-    watch.begin("some", whole=10)
+    watch.begin("some", examples=10)
     watch.scored(dspy.Predict("text -> label"), 1.0, 10, 5)
     assert watch.best is None

@@ -197,7 +197,7 @@ def lm_server(answer: Answer = classify, delay: float = 0.0) -> Iterator[LMServe
     server = LMServer(answer, delay=delay)
     http = _Server(("127.0.0.1", 0), _handler(server))
     server.api_base = f"http://127.0.0.1:{http.server_address[1]}/v1"
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)  # looks for shutdown every 20 ms
     thread.start()
     try:
         yield server

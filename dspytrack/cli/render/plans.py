@@ -1,4 +1,7 @@
-"""Prints what a run would do and take, before anything is spent."""
+"""Prints what a run would do and take, before anything is spent.
+
+Owns the words and the JSON of `optimize --dry-run`; the figures are `runs/estimate.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -13,38 +16,40 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from dspytrack.runs.estimate import PhaseEstimate, Probe, Range
+    from dspytrack.optimizers.protocol import Range
+    from dspytrack.runs.estimate import PhaseEstimate, Probe
     from dspytrack.runs.plan import Plan
 
 
-def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_json: bool, answer: TextIO) -> None:
+def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_json: bool, out: TextIO) -> None:
     """Show the splits, the optimizers and each phase's LM calls; with a probe tokens, cost and time too."""
-    sizes = {name: len(getattr(plan.splits, name)) for name in ("train", "val", "test")}
-    optimizers = [
-        {"name": one.name, "params": one.arguments, "deterministic": one.row.deterministic} for one in plan.optimizers
-    ]
+    splits = {name: len(getattr(plan.splits, name)) for name in ("train", "val", "test")}
     if as_json:
+        optimizers = [
+            {"name": one.name, "params": one.arguments, "deterministic": one.deterministic} for one in plan.optimizers
+        ]
         document = {
-            "examples": sizes,
+            "examples": splits,
             "fingerprint": plan.splits.fingerprint,
             "optimizers": optimizers,
             "phases": [asdict(one) for one in phases],
             "probe": asdict(probe) if probe else None,
         }
-        typer.echo(json.dumps(document, indent=2, default=str), file=answer)
+        typer.echo(json.dumps(document, indent=2, default=str), file=out)
         return
-    console = Console(file=answer, highlight=False)
-    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in sizes.items()))
+    console = Console(file=out, highlight=False)
+    console.print("examples: " + ", ".join(f"{count} {name}" for name, count in splits.items()))
     console.print(_table(phases, probe is not None))
     for one in plan.optimizers:
-        if one.row.deterministic is not True:
-            console.print(f"{one.name}: {one.row.deterministic}", markup=False)
+        if one.deterministic is not True:
+            console.print(f"{one.name}: {one.deterministic}", markup=False)
     if probe is None:
         console.print("Nothing was called. --probe 3 runs three examples to estimate tokens, cost and time.")
     else:
         console.print(
-            f"From {probe.examples} examples of the program as it is, {probe.billed} billed calls. Prompts grow with "
-            "demos and instructions, and what an optimizer asks for itself is not in it: take it as a lower bound."
+            f"From {probe.examples} examples of the program as it is ({probe.billed} billed calls). Expect more "
+            "tokens, cost and time: prompts grow with demos and instructions, and an optimizer's own LM calls are left "
+            "out."
         )
     console.print("next: leave out --dry-run to start")
 
@@ -55,21 +60,21 @@ def _table(phases: list[PhaseEstimate], probed: bool) -> Table:
     for name in ("LM calls", *(("tokens", "cost", "time") if probed else ())):
         table.add_column(name, justify="right")
     for one in phases:
-        cells = [_span(one.lm_calls, "{:,.0f}".format)]
+        cells = [_range(one.lm_calls, "{:,.0f}".format)]
         if probed:
             cells += [
-                _span(one.tokens, "{:,.0f}".format),
-                _span(one.cost_usd, "${:.4f}".format),
-                _span(one.seconds, _time),
+                _range(one.tokens, "{:,.0f}".format),
+                _range(one.cost_usd, "${:.4f}".format),
+                _range(one.seconds, _time),
             ]
         table.add_row(one.phase, *cells)
     return table
 
 
-def _span(found: Range | None, form: Callable[[float], str]) -> str:
+def _range(found: Range | None, shown: Callable[[float], str]) -> str:
     if found is None:
-        return "not known"
-    least, most = form(found[0]), form(found[1])
+        return "unknown"
+    least, most = shown(found.least), shown(found.most)
     return least if least == most else f"{least} to {most}"
 
 
