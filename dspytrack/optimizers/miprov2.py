@@ -125,7 +125,7 @@ class Miprov2(Optimizer):
     @property
     def _val(self) -> int:
         """Examples of val, or those that it takes from train for want of it."""
-        return self.sizes.val or min(1000, max(1, int(self.sizes.train * 0.8)))
+        return self.sizes.val or min(1000, int(self.sizes.train * 0.8))
 
     @property
     def _scored(self) -> int:

@@ -64,5 +64,6 @@ def test_it_is_given_a_budget_where_the_config_names_none() -> None:
 
 
 def test_two_budgets_are_a_fault() -> None:
+    assert Gepa({"max_metric_calls": 9}, Sizes(12, 8, 1)).fault() is None
     both = Gepa({"auto": "light", "max_metric_calls": 9, "max_full_evals": None}, Sizes(12, 8, 1))
     assert both.fault() == "give one budget, not auto and max_metric_calls"

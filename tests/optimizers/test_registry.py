@@ -94,6 +94,11 @@ def test_a_wrong_parameter_is_named_with_its_key(
     assert error.message.startswith(says)
 
 
+def test_the_run_never_gives_miprov2_the_seed_0_which_it_takes_for_none(inputs: Inputs) -> None:
+    assert inputs.seed == 0
+    assert configure(schema.Optimizer(name="miprov2"), inputs, 1, "optimizer").build(inputs).seed == 9
+
+
 def test_miprov2_may_have_a_seed_of_its_own(inputs: Inputs) -> None:
     spec = schema.Optimizer(name="miprov2", params={"seed": 3})
     assert configure(spec, inputs, 1, "optimizer").compile_arguments == {"seed": 3}
