@@ -1,12 +1,11 @@
 """Whole runs against the LM server."""
 
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.runs.events import Quiet
+from dspytrack.runs.events import Event, Note
 from tests.support.lm_server import lm_server
 from tests.support.requests import request, rows
 
@@ -88,19 +87,12 @@ def test_an_error_in_a_search_says_what_is_kept_and_how_to_go_on(
     def broken(*_: object) -> None:
         raise ValueError("an optimizer's own fault")
 
-    class Listener(Quiet):
-        """Keeps what is noted."""
-
-        notes: ClassVar[list[str]] = []
-
-        def note(self, message: str) -> None:
-            self.notes.append(message)
-
+    events: list[Event] = []
     monkeypatch.setattr("dspytrack.optimizers.protocol.Optimizer.search", broken)
     with lm_server() as server, pytest.raises(ValueError, match="own fault"):
-        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", progress=Listener())
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", listener=events.append)
         pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
     [record] = (tmp_path / "runs").iterdir()
-    [note] = Listener.notes
+    [note] = [event.message for event in events if isinstance(event, Note)]
     assert note.startswith("24 LM calls, $0.00")
     assert str(record) in note and f"--resume {record.name}" in note

@@ -106,7 +106,7 @@ def _ended(
     from dspytrack.pipeline import OptimizationPipeline
 
     with watching(sys.stderr) as progress:
-        pipeline = OptimizationPipeline(mlflow_config, mlflow_config is not None, progress=progress)
+        pipeline = OptimizationPipeline(mlflow_config, mlflow_config is not None, listener=progress)
         result = pipeline.run(request, resume=resume, allow_changes=allow_changes)
 
     def show(as_json: bool, answer: TextIO) -> int:

@@ -12,6 +12,19 @@ from dspytrack.record.store import Record
 from dspytrack.reports.charts import HEIGHT, WIDTH, candidate_chart, interval_chart
 from dspytrack.results.catalogue import format_value, measures
 from dspytrack.results.values import OptimizationResult
+from dspytrack.runs.events import Event, Finished
+
+
+class ReportWriter:
+    """A listener that writes the report of a run once it has finished."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __call__(self, event: Event) -> None:
+        """Write the report, where the run has finished."""
+        if isinstance(event, Finished):
+            write_report(self._record, event.result)
 
 
 def write_report(record: Record, result: OptimizationResult) -> None:

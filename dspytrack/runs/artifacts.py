@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from io import StringIO
 from typing import Any
 
 import dspy
 
+from dspytrack.programs.package import NAME, pack
 from dspytrack.record.store import Record
-from dspytrack.results.values import Row
+from dspytrack.results.values import Comparison, Row
 from dspytrack.runs.plan import Plan
+from dspytrack.runs.search import Found
 
 COLUMNS = (
     "example_id",
@@ -68,6 +71,22 @@ def write_evaluation(record: Record, plan: Plan, baseline: list[Row], optimized:
         )
     sides = [f"{side}_{name}" for side in ("baseline", "optimized") for name in _SIDE]
     record.write("artifacts/evaluation.json", {"columns": [*COLUMNS, *sides], "data": data})
+
+
+def write_model(record: Record, plan: Plan, found: Found, comparison: Comparison) -> None:
+    """models/: the program that was found, with what says where it comes from."""
+    request = plan.request
+    metadata = {
+        "run_id": record.run_id,
+        "algorithm": found.optimizer,
+        "improvement": comparison.improvement_percentage,
+        "verdict": comparison.verdict,
+        "created_at": datetime.now(timezone.utc).isoformat(),
+        "dspytrack": record.info.versions,
+    }
+    resolved = request.resolved()
+    spec = {"program": resolved["program"], "lm": resolved["lm"], "inputs": request.dataset.inputs}
+    pack(found.program, record.artifacts / "models", NAME, metadata, spec)
 
 
 def key_improvements(before: dspy.Module, after: dspy.Module, baseline: list[Row], optimized: list[Row]) -> list[str]:

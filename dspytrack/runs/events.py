@@ -1,49 +1,78 @@
-"""What a run tells while it goes: the command line draws it, a library caller may listen."""
+"""What happens in a run, as values: the record, MLflow, the report and the terminal listen to the same ones.
+
+A listener is called from one thread at a time, in the order in which the listeners were given.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from dspytrack.results.values import Candidate, Row
+from dspytrack.results.values import Candidate, OptimizationResult, Row
 
 if TYPE_CHECKING:
     from dspytrack.record.store import Record
     from dspytrack.runs.plan import Plan
 
-
-class Progress(Protocol):
-    """Told how a run goes."""
-
-    def started(self, record: Record, plan: Plan) -> None:
-        """The run exists."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """A phase begins, with the number of its examples where that is known."""
-
-    def row(self, row: Row) -> None:
-        """An example of a final evaluation is done."""
-
-    def candidate(self, candidate: Candidate) -> None:
-        """A candidate was scored."""
-
-    def note(self, message: str) -> None:
-        """Something the user should read."""
+Side = Literal["baseline", "optimized"]
+PhaseName = Literal["baseline", "optimization", "optimized"]
 
 
-class Quiet:
-    """A Progress that says nothing."""
+@dataclass(frozen=True)
+class Started:
+    """An attempt begins: its record is there, and it holds the lock."""
 
-    def started(self, record: Record, plan: Plan) -> None:
-        """Nothing."""
+    record: Record
+    plan: Plan
 
-    def phase(self, name: str, total: int | None) -> None:
-        """Nothing."""
 
-    def row(self, row: Row) -> None:
-        """Nothing."""
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase begins, with the number of its examples where that is known."""
 
-    def candidate(self, candidate: Candidate) -> None:
-        """Nothing."""
+    name: PhaseName
+    examples: int | None
 
-    def note(self, message: str) -> None:
-        """Nothing."""
+
+@dataclass(frozen=True)
+class RowScored:
+    """A test example is scored; `is_new` is False for one that an earlier attempt scored."""
+
+    side: Side
+    row: Row
+    is_new: bool = True
+
+
+@dataclass(frozen=True)
+class CandidateScored:
+    """An optimizer has scored a candidate program."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class PhaseEnded:
+    """A phase is over, however it ended; `seconds` is the run's wall time so far, earlier attempts included."""
+
+    name: PhaseName
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that the user should read."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The attempt is over. `seconds` is the wall time of all attempts."""
+
+    result: OptimizationResult
+    seconds: float
+
+
+Event = Started | PhaseStarted | RowScored | CandidateScored | PhaseEnded | Note | Finished
+Listener = Callable[[Event], None]

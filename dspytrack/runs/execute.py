@@ -1,47 +1,109 @@
-"""One sitting of a run: measure, search, measure again. What an earlier sitting measured is not measured again."""
+"""One attempt at a run, top to bottom: measure the baseline, search, measure what was found, compare.
+
+What an earlier attempt measured is not measured again. Everything that happens is an event; who listens, the record
+included, is the caller's choice.
+"""
 
 from __future__ import annotations
 
+import errno
 import threading
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import dspy
 
-from dspytrack.errors import RunStop
+from dspytrack.errors import RunStop, UnreachableError
 from dspytrack.evaluation.evaluate import evaluate
 from dspytrack.evaluation.failures import commonest
-from dspytrack.lm.metering.dspy_hooks import warm_up
+from dspytrack.lm.metering.cache import ResponseCache
+from dspytrack.lm.metering.dspy_hooks import metering, warm_up
 from dspytrack.record.info import BaselineUse
 from dspytrack.record.recover import keep_only_rows_of
 from dspytrack.record.store import Record
-from dspytrack.results.values import Candidate, Row
+from dspytrack.results.values import Candidate, OptimizationResult, Row
+from dspytrack.runs import notes
+from dspytrack.runs.artifacts import key_improvements, write_evaluation, write_model
 from dspytrack.runs.console_log import logged
-from dspytrack.runs.events import Progress
-from dspytrack.runs.interrupt import in_thread
+from dspytrack.runs.events import (
+    CandidateScored,
+    Event,
+    Finished,
+    Listener,
+    Note,
+    PhaseEnded,
+    PhaseName,
+    PhaseStarted,
+    RowScored,
+    Side,
+    Started,
+)
+from dspytrack.runs.interrupt import in_thread, interruptible
+from dspytrack.runs.outcome import Measured, compared, result_of
 from dspytrack.runs.plan import Plan
 from dspytrack.runs.search import Found, search
 
 SEEN_CALLS = 16  # task calls whose mean says what a candidate takes
 
 
-class Measured(NamedTuple):
-    """Rows of both sides, the program between them, and why it ended early, if it did."""
+def execute(
+    plan: Plan, record: Record, listeners: Sequence[Listener], stated: Mapping[str, float]
+) -> OptimizationResult:
+    """Make one attempt at a run.
 
-    baseline: list[Row]
-    optimized: list[Row]
-    found: Found
-    stopped: RunStop | None
+    Args:
+        plan: what to run.
+        record: where it is kept.
+        listeners: told of each event, in this order; one of them has to write it to the record.
+        stated: baseline metrics that the caller states; a note says where they differ from what is measured.
+
+    Returns:
+        The result, as written to the record.
+
+    Raises:
+        UsageError: where another process is at work on the record.
+        UnreachableError: where the disk is full.
+        Exception: what is no end of a run that is foreseen; the record then holds what is known.
+    """
+    with record.locked(), interruptible(plan.meter), _disk_space(record):
+        return _Attempt(plan, record, listeners).run(stated)
 
 
-class Sitting:
+class _Attempt:
     """A plan at work on its record."""
 
-    def __init__(self, plan: Plan, record: Record, progress: Progress) -> None:
-        self._plan, self._record, self._progress = plan, record, progress
+    def __init__(self, plan: Plan, record: Record, listeners: Sequence[Listener]) -> None:
+        self._plan, self._record, self._listeners = plan, record, listeners
+        self._one_event = threading.Lock()  # so that a listener is called from one thread at a time
 
-    def run(self) -> Measured:
-        """Measure the baseline, search, measure what was found on the same examples.
+    def run(self, stated: Mapping[str, float]) -> OptimizationResult:
+        """From the first event to the last."""
+        seconds = self._record.begin_attempt()
+        self._record.repair()
+        self._tell(Started(self._record, self._plan))
+        self._note(*notes.without_effect(self._plan.request))
+        measured: Measured | None = None
+        try:
+            with metering(self._record.responses, self._plan.meter) as cache:
+                self._continue_counts(cache, seconds)
+                measured = self._measured()
+                write_model(self._record, self._plan, measured.found, measured.comparison)
+        except RunStop as stop:
+            return self._finished(measured, stop, stated)
+        except Exception as error:
+            result = self._finished(measured, error, stated)
+            self._note(notes.kept_after_error(self._record, result))
+            raise
+        return self._finished(measured, None, stated)
+
+    def _continue_counts(self, cache: ResponseCache, seconds: float) -> None:
+        self._plan.meter.begin_attempt(cache.billed, seconds)
+        if cache.damaged:
+            where = f"{self._record.responses}: {cache.damaged} lines cannot be read"
+            self._note(f"{where}; the requests that they answered are sent again")
+
+    def _measured(self) -> Measured:
+        """Both programs on the same test examples.
 
         Raises:
             RunStop: where the run was interrupted or its LM cannot be reached, a cap cut the baseline short, or no
@@ -55,47 +117,43 @@ class Sitting:
         if stopped is not None:
             raise stopped
         self._check_answered(baseline)
-        if _failed_share(baseline) > plan.request.evaluation.max_error_rate:
-            return Measured(baseline, [], Found(plan.program, None), None)  # a search would learn from failures
-        self._set_aside()
-        found = self._search()
-        plan.meter.release()
-        keep_only_rows_of(self._record, found.program)
-        optimized, stopped = self._measure("optimized", found.program)
-        return Measured(baseline, optimized, found, found.stopped or stopped)
+        found, optimized = Found(plan.program, None), list[Row]()
+        if _failed_share(baseline) <= plan.request.evaluation.max_error_rate:  # else a search would learn from failures
+            self._set_aside()
+            found = self._search()
+            plan.meter.release()
+            keep_only_rows_of(self._record, found.program)
+            optimized, stopped = self._measure("optimized", found.program)
+        write_evaluation(self._record, plan, baseline, optimized)
+        changes = key_improvements(plan.program, found.program, baseline, optimized)
+        return Measured(found, compared(plan, baseline, optimized), changes, found.stopped or stopped)
 
-    def _measure(self, side: str, program: dspy.Module) -> tuple[list[Row], RunStop | None]:
-        """Rows of the test examples, those of an earlier sitting included; the stop where a cap cut it short."""
-        plan, record = self._plan, self._record
-        done = {row.example_id: row for row in record.rows(side)}
-        self._progress.phase(side, len(plan.splits.test))
-        for row in done.values():
-            self._progress.row(row)
+    def _measure(self, side: Side, program: dspy.Module) -> tuple[list[Row], RunStop | None]:
+        """Rows of the test examples, those of an earlier attempt included; the stop where a cap cut it short."""
+        plan, stopped = self._plan, None
+        done = {row.example_id: row for row in self._record.rows(side)}
+        with self._phase(side, len(plan.splits.test)) as is_over:
+            for row in done.values():
+                self._tell(RowScored(side, row, is_new=False))
 
-        def keep(row: Row) -> None:
-            if over.is_set():
-                return  # of an evaluation that was left behind: its calls are kept, what is measured is told already
-            done[row.example_id] = row
-            record.append(f"rows/{side}.jsonl", row)
-            self._progress.row(row)
+            def keep(row: Row) -> None:
+                if not is_over.is_set():  # else of work that was abandoned: its calls are kept, the rows are measured
+                    done[row.example_id] = row
+                    self._tell(RowScored(side, row))
 
-        over, stopped = threading.Event(), None
-        try:
-            with logged(record.log_file):
-                in_thread(self._evaluation(side, program, set(done), keep), plan.meter)
-            if plan.meter.stopped is not None:  # the last calls may be those that ended it
-                raise plan.meter.stopped
-        except RunStop as stop:
-            if stop.reason != "budget":
-                raise
-            stopped = stop
-        finally:
-            over.set()
-            self._phase_over()
+            try:
+                with logged(self._record.log_file):
+                    in_thread(self._evaluation(side, program, set(done), keep), plan.meter)
+                if plan.meter.stopped is not None:  # the last calls may be those that ended it
+                    raise plan.meter.stopped
+            except RunStop as stop:
+                if stop.reason != "budget":
+                    raise
+                stopped = stop
         return [done[item.example_id] for item in plan.splits.test if item.example_id in done], stopped
 
     def _evaluation(
-        self, side: str, program: dspy.Module, done: set[str], keep: Callable[[Row], None]
+        self, side: Side, program: dspy.Module, done: set[str], keep: Callable[[Row], None]
     ) -> Callable[[], object]:
         plan, request = self._plan, self._plan.request
 
@@ -117,10 +175,8 @@ class Sitting:
     def _check_answered(self, baseline: Sequence[Row]) -> None:
         """A run none of whose calls is answered has no LM, and one with nothing scored has nothing to compare with.
 
-        Few examples are no reason to go on without either.
-
         Raises:
-            RunStop: where every LM call failed, or no example was scored.
+            RunStop: where every LM call failed, or no example was scored, however few there are.
         """
         used = self._plan.meter.total
         if used.failed and not used.calls and not used.cached:
@@ -140,26 +196,61 @@ class Sitting:
         plan.meter.set_aside(took.usage, took.seconds, window)
 
     def _search(self) -> Found:
-        self._progress.phase("optimization", None)
+        with self._phase("optimization", None) as is_over:
 
-        def keep(candidate: Candidate) -> None:
-            self._record.append("candidates.jsonl", candidate)
-            self._progress.candidate(candidate)
+            def keep(candidate: Candidate) -> None:
+                if not is_over.is_set():
+                    self._tell(CandidateScored(candidate))
 
-        try:
             found = search(self._plan, self._record.log_file, keep)
-        finally:
-            self._phase_over()
         if found.stopped is not None:
             best = "the best program so far" if found.optimizer else "no candidate was scored before: the baseline"
-            self._progress.note(f"{found.stopped}; {best} is tested now")
+            self._note(f"{found.stopped}; {best} is tested now")
         if found.remark:
-            self._progress.note(found.remark)
+            self._note(found.remark)
         return found
 
-    def _phase_over(self) -> None:
-        self._record.sync_to_disk()
-        self._record.update_info(seconds=self._plan.meter.seconds)
+    def _finished(
+        self, measured: Measured | None, ended_by: RunStop | Exception | None, stated: Mapping[str, float]
+    ) -> OptimizationResult:
+        result = result_of(self._plan, self._record, measured, ended_by)
+        self._note(*notes.unbilled_calls(self._plan.meter), *notes.differing_baseline(stated, result.comparison))
+        self._tell(Finished(result, self._plan.meter.seconds))
+        return result
+
+    @contextmanager
+    def _phase(self, name: PhaseName, examples: int | None) -> Iterator[threading.Event]:
+        """A phase from its first event to its last; the event that is yielded is set once it is over."""
+        is_over = threading.Event()
+        self._tell(PhaseStarted(name, examples))
+        try:
+            yield is_over
+        finally:
+            is_over.set()
+            self._tell(PhaseEnded(name, self._plan.meter.seconds))
+
+    def _note(self, *messages: str) -> None:
+        for message in messages:
+            self._tell(Note(message))
+
+    def _tell(self, event: Event) -> None:
+        with self._one_event:
+            for listener in self._listeners:
+                listener(event)
+
+
+@contextmanager
+def _disk_space(record: Record) -> Iterator[None]:
+    """A full disk is something outside: what was written is whole, and the run can be resumed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        then = f"optimize CONFIG --resume {record.run_id}" if record.result is None else f"runs show {record.run_id}"
+        raise UnreachableError(
+            f"{record.folder}: {error.strerror}; free some space and run: dspytrack {then}"
+        ) from error
 
 
 def _failed_share(rows: Sequence[Row]) -> float:

@@ -1,12 +1,15 @@
-"""From what was measured, or from a stop, to the result of the run."""
+"""From what was measured, or what ended a run before that, to its result: built once, from its parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from dspytrack.config.masking import masked
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.compare import Terms, compare
+from dspytrack.record.store import Record
 from dspytrack.results.values import (
     HIGHER_IS_BETTER,
     Comparison,
@@ -16,12 +19,25 @@ from dspytrack.results.values import (
     Status,
 )
 from dspytrack.runs.plan import Plan
+from dspytrack.runs.search import Found
 
 _STATUS: dict[str, Status] = {"budget": "budget_reached", "interrupted": "interrupted"}
 _WHY_UNKNOWN = {
     "avg_cost": "the price of the LM is not known; give lm.price",
-    "avg_latency_ms": "a call of an earlier sitting was not timed",
+    "avg_latency_ms": "a call of an earlier attempt was not timed",
 }
+
+
+class Measured(NamedTuple):
+    """Both programs on the test examples: what the search found, the comparison, and what changed, in words.
+
+    `stopped` is the cap that cut the search or the test short, if one did.
+    """
+
+    found: Found
+    comparison: Comparison
+    key_improvements: list[str]
+    stopped: RunStop | None
 
 
 def compared(plan: Plan, baseline: Sequence[Row], optimized: Sequence[Row]) -> Comparison:
@@ -37,32 +53,65 @@ def compared(plan: Plan, baseline: Sequence[Row], optimized: Sequence[Row]) -> C
     return compare(baseline, optimized, terms, {item.example_id: item.group for item in plan.splits.test})
 
 
-def finished(
-    result: OptimizationResult, plan: Plan, comparison: Comparison, optimizer: str | None, stopped: RunStop | None
+def result_of(
+    plan: Plan, record: Record, measured: Measured | None, ended_by: RunStop | Exception | None
 ) -> OptimizationResult:
-    """The result of a run that reached its comparison; `stopped` where a cap cut the search or the test short."""
-    request = plan.request
-    improvement = comparison.improvement_percentage
-    threshold = request.constraints.min_improvement_threshold
-    return result.model_copy(
-        update={
-            "status": "completed" if stopped is None else "budget_reached",
-            "verdict": comparison.verdict,
-            "reason": comparison.reason if stopped is None else f"{stopped}; {comparison.reason}",
-            "comparison": comparison,
-            "optimizer": optimizer,
-            "unknown": _unknown(comparison),
-            "target_reached": _targets(request, comparison.optimized),
-            "threshold_met": None if improvement is None else improvement >= threshold,
-        }
+    """The result of a run.
+
+    Args:
+        plan: what was run.
+        record: its record, with the candidates that were scored.
+        measured: None where the run ended before its comparison.
+        ended_by: what ended it early, a cap that left time for the comparison aside.
+    """
+    candidates = record.candidates()
+    return OptimizationResult(
+        record_id=record.run_id,
+        record=str(record.folder),
+        status=_status(measured, ended_by),
+        verdict=measured.comparison.verdict if measured else None,
+        reason=_reason(measured, ended_by),
+        comparison=measured.comparison if measured else None,
+        optimizer=measured.found.optimizer if measured else None,
+        iterations=len({one.step for one in candidates}),
+        duration_seconds=plan.meter.seconds,
+        usage=plan.meter.usage(),
+        candidates=candidates,
+        key_improvements=measured.key_improvements if measured else [],
+        unknown=_unknown(measured.comparison) if measured else {},
+        target_reached=_targets(plan.request, measured.comparison.optimized) if measured else {},
+        threshold_met=_threshold_met(plan.request, measured.comparison) if measured else None,
+        error=_error(ended_by),
+        unreachable=isinstance(ended_by, RunStop) and ended_by.reason == "unreachable",
     )
 
 
-def cut_off(result: OptimizationResult, stop: RunStop) -> OptimizationResult:
-    """The result of a run that ended before its comparison."""
-    status, unreachable = _STATUS.get(stop.reason, "failed"), stop.reason == "unreachable"
-    said = {"reason": str(stop), "error": str(stop)}
-    return result.model_copy(update={"status": status, "unreachable": unreachable, **said})
+def _status(measured: Measured | None, ended_by: RunStop | Exception | None) -> Status:
+    if isinstance(ended_by, RunStop):
+        return _STATUS.get(ended_by.reason, "failed")
+    if ended_by is not None or measured is None:
+        return "failed"
+    return "completed" if measured.stopped is None else "budget_reached"
+
+
+def _reason(measured: Measured | None, ended_by: RunStop | Exception | None) -> str:
+    if isinstance(ended_by, RunStop):
+        return str(ended_by)
+    if measured is None:
+        return ""
+    said = measured.comparison.reason
+    return said if measured.stopped is None else f"{measured.stopped}; {said}"
+
+
+def _error(ended_by: RunStop | Exception | None) -> str | None:
+    if ended_by is None or isinstance(ended_by, RunStop):
+        return None if ended_by is None else str(ended_by)
+    return masked(f"{type(ended_by).__name__}: {ended_by}")
+
+
+def _threshold_met(request: OptimizationRequest, comparison: Comparison) -> bool | None:
+    improvement = comparison.improvement_percentage
+    return None if improvement is None else improvement >= request.constraints.min_improvement_threshold
 
 
 def _unknown(comparison: Comparison) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A running run's way into MLflow: begun in the background, finished within a deadline, never in the run's way."""
+"""A run in MLflow while it goes: begun in the background, finished within a deadline, never holding the run up."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from dspytrack.config.masking import masked
 from dspytrack.errors import DspytrackError
-from dspytrack.record.store import Record
+from dspytrack.record.store import Record, now
 from dspytrack.results.values import OptimizationResult
-from dspytrack.tracking import export as projection
+from dspytrack.runs.events import Event, Finished, Started
+from dspytrack.tracking import export
 from dspytrack.tracking.client import prepare
 from dspytrack.tracking.config import MLflowConfig
 
@@ -21,45 +22,58 @@ INTERRUPTED_SECONDS = 2.0
 
 
 class LiveRun:
-    """Shows a run in MLflow while it goes, and sends all of it at its end."""
+    """A listener that shows a run in MLflow while it goes, and sends all of it at its end."""
 
     def __init__(self, record: Record, config: MLflowConfig) -> None:
         self._record, self._config = record, config
         self._prepared = threading.Event()
-        self._begin = _Background(self._started)
+        self._begin: _Background | None = None
+        self._mlflow_run_id: str | None = None
+        self._error: str | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Begin with the run, and send it once it has finished and its record is written."""
+        match event:
+            case Started():
+                self._begin = _Background(self._started)
+            case Finished(result):
+                began = now()
+                self._send(result)
+                self._record.update_info(tracking_seconds=now() - began)
+            case _:
+                pass
+
+    def with_tracking(self, result: OptimizationResult) -> OptimizationResult:
+        """The result with its MLflow run's id, or with what kept it from being sent."""
+        if self._mlflow_run_id is None:
+            return result.model_copy(update={"tracking_error": self._error})
+        where = {"mlflow_run_id": self._mlflow_run_id, "tracking_uri": self._config.shown}
+        return result.model_copy(update=where)
 
     def _started(self) -> str:
         try:
             prepare(self._config)
         finally:
             self._prepared.set()
-        return projection.begin(self._record, self._config)
+        return export.begin(self._record, self._config)
 
-    def finish(self, result: OptimizationResult) -> OptimizationResult:
-        """Send the whole record; what does not arrive in time is left to `runs sync`.
-
-        Args:
-            result: as written to the record.
-
-        Returns:
-            The result with its MLflow run id, or with `tracking_error`.
-        """
+    def _send(self, result: OptimizationResult) -> None:
+        """Send the whole record; what does not arrive in time is left to `runs sync`."""
+        assert self._begin is not None  # a run that finished has started
         allowed = INTERRUPTED_SECONDS if result.status == "interrupted" else FINISH_SECONDS
         if result.status != "interrupted":
             self._prepared.wait(PREPARE_SECONDS)
         until = time.monotonic() + allowed
         self._begin.wait(allowed)
         if self._begin.running:
-            return result.model_copy(update={"tracking_error": f"{self._config.shown} does not answer"})
+            self._error = f"{self._config.shown} does not answer"
+            return
         if self._begin.error is not None:
             until = min(until, time.monotonic() + SECOND_TRY_SECONDS)
-        publish = _Background(lambda: projection.publish(self._record, self._config))
+        publish = _Background(lambda: export.publish(self._record, self._config))
         publish.wait(max(1.0, until - time.monotonic()))
-        if publish.value is None:
-            why = publish.error or f"{self._config.shown} did not take it within {allowed:g} s"
-            return result.model_copy(update={"tracking_error": why})
-        shown = {"mlflow_run_id": publish.value, "run_id": publish.value, "tracking_uri": self._config.shown}
-        return result.model_copy(update=shown)
+        self._mlflow_run_id = publish.value
+        self._error = publish.error or f"{self._config.shown} did not take it within {allowed:g} s"
 
 
 class _Background:
@@ -77,7 +91,7 @@ class _Background:
             self.value = self._work()
         except DspytrackError as error:
             self.error = str(error)
-        except Exception as error:  # noqa: BLE001 - told as the reason; a run's end never depends on MLflow
+        except Exception as error:  # noqa: BLE001 - reported as the reason; a run's end never depends on MLflow
             self.error = masked(f"{type(error).__name__}: {error}")
 
     def wait(self, seconds: float) -> None:

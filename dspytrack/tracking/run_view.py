@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from dspytrack.errors import DamagedError, NotFoundError, UnreachableError, Usag
 from dspytrack.record.index import find
 from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import RUNS_DIR, UNFINISHED, Record
-from dspytrack.runs.changes import CAPS
+from dspytrack.runs.how_to_resume import resume_command
 from dspytrack.tracking.export import RUN_TAG, STATUSES, params_of, result_tags
 
 if TYPE_CHECKING:
@@ -49,31 +48,6 @@ def of_run(run: Run, runs_dir: Path = RUNS_DIR) -> Document:
         if state not in UNFINISHED:
             document["unsent"] = "dspytrack runs sync"
     return document | ({"resume": resume} if resume else {})
-
-
-def resume_command(record: Record, state: str | None = None) -> str | None:
-    """What to type to go on with a run that was cut off, by a cap before its comparison included; None for others.
-
-    Args:
-        record: of the run.
-        state: that it is in as soon as its process lets go of it; as it is now by default.
-    """
-    state, more = state or record.state, ""
-    if state == "budget_reached" and record.result is not None and record.result.verdict is None:
-        more = _more_room(record, record.result.reason)
-    elif state not in UNFINISHED:
-        return None
-    return f"dspytrack optimize {shlex.quote(record.info.config or 'CONFIG')} --resume {record.run_id}{more}"
-
-
-def _more_room(record: Record, reason: str) -> str:
-    """The setting that raises the cap which a run has reached: twice of it, or none where it could not be kept."""
-    caps = record.request.get("constraints") or {}
-    name = next((name for name in CAPS if name in reason), None)
-    if name is None or not caps.get(name):
-        return ""
-    room = "null" if not reason.startswith(name) else f"{2 * caps[name]:g}"
-    return f" --set constraints.{name}={room}"
 
 
 def of_record(record: Record) -> Document:

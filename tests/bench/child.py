@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING
 from tests.bench.workload import LM, SEARCH, SEED, THREADS, answer_at_once, calls_made, examples, same_label, workload
 
 if TYPE_CHECKING:
-    from dspytrack.record.store import Record
-    from dspytrack.results.values import Candidate, Row
-    from dspytrack.runs.plan import Plan
+    from dspytrack.runs.events import Event
 
 STORE = "sqlite:///mlflow.db"
 
@@ -52,28 +50,21 @@ class Watch:
 
 
 class Phases:
-    """A Progress that times the phases of a run; the last row is the end of the last one."""
+    """A listener that times the phases of a run; the last row is the end of the last one."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[str, float, float]] = []
         self.last = (0.0, 0.0)
 
-    def started(self, record: Record, plan: Plan) -> None:
-        """Nothing."""
+    def __call__(self, event: Event) -> None:
+        """Note when a phase begins and when the last row of it comes."""
+        from dspytrack.runs.events import PhaseStarted, RowScored
 
-    def phase(self, name: str, total: int | None) -> None:
-        """A phase begins."""
-        self.marks.append((name, time.perf_counter(), time.process_time()))
-
-    def row(self, row: Row) -> None:
-        """An example is done."""
-        self.last = (time.perf_counter(), time.process_time())
-
-    def candidate(self, candidate: Candidate) -> None:
-        """Nothing."""
-
-    def note(self, message: str) -> None:
-        """Nothing."""
+        now = (time.perf_counter(), time.process_time())
+        if isinstance(event, PhaseStarted):
+            self.marks.append((event.name, *now))
+        elif isinstance(event, RowScored):
+            self.last = now
 
     def into(self, watch: Watch, began: tuple[float, float], ended: tuple[float, float]) -> None:
         """Hand the phases over, with what lay before and after them."""
@@ -144,7 +135,7 @@ def tracked(count: int, watch: Watch, tracking: bool) -> float:
     request = workload(Path.cwd())
     phases = Phases()
     began = time.perf_counter(), time.process_time()
-    pipeline = OptimizationPipeline(config, tracking, progress=phases, runs_dir=Path("runs"))
+    pipeline = OptimizationPipeline(config, tracking, listener=phases, runs_dir=Path("runs"))
     result = pipeline.run(request, training_data=examples(count))
     phases.into(watch, began, (time.perf_counter(), time.process_time()))
     assert result.status == "completed" and result.tracking_error is None, result

@@ -20,9 +20,11 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from dspytrack.runs.events import CandidateScored, Event, Note, PhaseStarted, RowScored, Started
+
 if TYPE_CHECKING:
     from dspytrack.record.store import Record
-    from dspytrack.results.values import Candidate, Row
+    from dspytrack.results.values import Candidate
     from dspytrack.runs.plan import Plan
 
 
@@ -43,7 +45,7 @@ def _clock(seconds: float | None) -> str:
 
 
 class LiveView:
-    """Draws phase, examples done, best validation score, calls, tokens, cost, elapsed and remaining time."""
+    """A listener that draws phase, examples done, best validation score, calls, tokens, cost and time."""
 
     def __init__(self, console: Console, bars: Progress) -> None:
         self._console, self._bars = console, bars
@@ -52,27 +54,39 @@ class LiveView:
         self._best: float | None = None
         self._searching = False
 
-    def started(self, record: Record, plan: Plan) -> None:
+    def __call__(self, event: Event) -> None:
+        """Draw one event."""
+        match event:
+            case Started(record, plan):
+                self._start(record, plan)
+            case PhaseStarted(name, examples):
+                self._begin_phase(name, examples)
+            case RowScored():
+                self._update(advance=1)
+            case CandidateScored(candidate):
+                self._show_candidate(candidate)
+            case Note(message):
+                self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+            case _:
+                pass
+
+    def _start(self, record: Record, plan: Plan) -> None:
         """Say where the run is kept."""
         self._plan = plan
         sizes = ", ".join(f"{len(getattr(plan.splits, name))} {name}" for name in ("train", "val", "test"))
         self._console.print(f"record {record.folder} · {sizes}", highlight=False, markup=False)
 
-    def phase(self, name: str, total: int | None) -> None:
+    def _begin_phase(self, name: str, examples: int | None) -> None:
         """Begin a bar."""
         if self._task is not None:
             self._bars.update(self._task, details=self._details(), total=self._bars.tasks[-1].completed)
             self._bars.stop_task(self._task)
         if not self._console.is_terminal:
-            self._console.print(f"{name}{f': {total} examples' if total else ''}")
-        self._searching = total is None
-        self._task = self._bars.add_task(name, total=total, details="")
+            self._console.print(f"{name}{f': {examples} examples' if examples else ''}")
+        self._searching = examples is None
+        self._task = self._bars.add_task(name, total=examples, details="")
 
-    def row(self, row: Row) -> None:
-        """One example done."""
-        self._update(advance=1)
-
-    def candidate(self, candidate: Candidate) -> None:
+    def _show_candidate(self, candidate: Candidate) -> None:
         """One candidate scored."""
         if candidate.whole:
             self._best = candidate.score if self._best is None else max(self._best, candidate.score)
@@ -80,10 +94,6 @@ class LiveView:
             best = f"best {self._best:.1%}" if candidate.whole else f"on {candidate.examples} examples"
             self._console.print(f"candidate {candidate.step}: {candidate.score:.1%} ({best})")
         self._update(advance=1)
-
-    def note(self, message: str) -> None:
-        """A line above the bars."""
-        self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
     def _update(self, advance: int) -> None:
         if self._task is not None:

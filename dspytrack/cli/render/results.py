@@ -16,7 +16,7 @@ from dspytrack.cli.render.next_commands import predict_command
 from dspytrack.record.store import Record
 from dspytrack.results.catalogue import measures
 from dspytrack.results.values import Comparison, OptimizationResult
-from dspytrack.tracking.run_view import resume_command
+from dspytrack.runs.how_to_resume import resume_command
 
 _COLOURS = {"better": "green", "worse": "red"}
 

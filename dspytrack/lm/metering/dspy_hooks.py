@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -231,6 +232,24 @@ def _embedding_use(response: Any) -> Use:
     usage = dict(getattr(response, "usage", None) or {})
     hidden = getattr(response, "_hidden_params", None) or {}
     return reported({"completion_tokens": 0, **usage}, hidden.get("response_cost"))
+
+
+@contextmanager
+def kept_settings() -> Iterator[None]:
+    """Put DSPy's process-wide settings and cache back, after the block, as they were before it.
+
+    Written past `dspy.configure`, which lets only the thread that called it first call it again.
+    """
+    module: Any = import_module("dspy.dsp.utils.settings")  # its package gives the object of that name
+    values, cache = dict(module.main_thread_config), dspy.cache
+    owner = module.config_owner_thread_id, module.config_owner_async_task
+    try:
+        yield
+    finally:
+        module.main_thread_config.clear()
+        module.main_thread_config.update(values)
+        module.config_owner_thread_id, module.config_owner_async_task = owner
+        dspy.cache = cache
 
 
 def warm_up(lm: Any) -> None:
