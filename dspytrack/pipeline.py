@@ -105,7 +105,7 @@ class OptimizationPipeline:
         with record.locked(), interruptible(plan.meter), _disk_space(record):
             seconds = record.begin_attempt()
             record.repair()
-            result = OptimizationResult(run_id=record.run_id, record=str(record.folder), status="failed")
+            result = OptimizationResult(record_id=record.run_id, record=str(record.folder), status="failed")
             with self._projected(record) as projection:
                 self._progress.started(record, plan)
                 for note in _without_effect(plan.request):

@@ -28,7 +28,7 @@ def result_so_far(record: Record) -> OptimizationResult:
     """
     candidates = record.candidates()
     return OptimizationResult(
-        run_id=record.run_id,
+        record_id=record.run_id,
         record=str(record.folder),
         status="interrupted",
         usage=_usage(record),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
@@ -110,12 +110,13 @@ class Candidate(Value):
 
 
 class OptimizationResult(Value):
-    """The whole outcome of a run, as written to the record and shown by every command.
+    """The whole result of a run, as written to the record and shown by every command.
 
-    `unreachable`: it failed for something outside, such as its LM, and not for what it was given.
+    `record_id` is the run's id for life and names its record; `mlflow_run_id` is set once the run is in MLflow.
+    `unreachable` says that the run failed because of something outside, such as its LM, not of what it was given.
     """
 
-    run_id: str
+    record_id: str
     record: str
     status: Status
     verdict: Verdict | None = None
@@ -135,6 +136,12 @@ class OptimizationResult(Value):
     tracking_error: str | None = None
     error: str | None = None
     unreachable: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def run_id(self) -> str:
+        """The id to look the run up by: MLflow's where the run is tracked, else the record's."""
+        return self.mlflow_run_id or self.record_id
 
     def metrics(self) -> dict[str, float]:
         """Every known figure by its logged name (`improvement_percentage` is a fraction)."""

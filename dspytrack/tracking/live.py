@@ -10,9 +10,9 @@ from dspytrack.config.masking import masked
 from dspytrack.errors import DspytrackError
 from dspytrack.record.store import Record
 from dspytrack.results.values import OptimizationResult
-from dspytrack.tracking import export as projection
 from dspytrack.tracking.client import prepare
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.export import begin, publish
 
 FINISH_SECONDS = 10.0  # all that a run waits for MLflow
 PREPARE_SECONDS = 60.0  # MLflow's import and a new SQLite store, on a machine that is busy with many runs
@@ -33,7 +33,7 @@ class LiveRun:
             prepare(self._config)
         finally:
             self._prepared.set()
-        return projection.begin(self._record, self._config)
+        return begin(self._record, self._config)
 
     def finish(self, result: OptimizationResult) -> OptimizationResult:
         """Send the whole record; what does not arrive in time is left to `runs sync`.
@@ -53,13 +53,12 @@ class LiveRun:
             return result.model_copy(update={"tracking_error": f"{self._config.shown} does not answer"})
         if self._begin.error is not None:
             until = min(until, time.monotonic() + SECOND_TRY_SECONDS)
-        publish = _Background(lambda: projection.publish(self._record, self._config))
-        publish.wait(max(1.0, until - time.monotonic()))
-        if publish.value is None:
-            why = publish.error or f"{self._config.shown} did not take it within {allowed:g} s"
+        sending = _Background(lambda: publish(self._record, self._config))
+        sending.wait(max(1.0, until - time.monotonic()))
+        if sending.value is None:
+            why = sending.error or f"{self._config.shown} did not take it within {allowed:g} s"
             return result.model_copy(update={"tracking_error": why})
-        shown = {"mlflow_run_id": publish.value, "run_id": publish.value, "tracking_uri": self._config.shown}
-        return result.model_copy(update=shown)
+        return result.model_copy(update={"mlflow_run_id": sending.value, "tracking_uri": self._config.shown})
 
 
 class _Background:
