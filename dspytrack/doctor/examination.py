@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dspytrack.doctor import lm, machine, server, settings, store
 from dspytrack.doctor.check import Check, Place, failed, skipped
 from dspytrack.errors import DspytrackError
-from dspytrack.tracking import selftest as probe
+from dspytrack.tracking import selftest
 
 _SECONDS = 30.0  # each request has its own few seconds; this is for what hangs in spite of them
 
@@ -46,7 +46,7 @@ ROWS = (
 
 def examine(place: Place) -> Iterator[Check]:
     """Every check, one after the other, secrets masked."""
-    probe.be_impatient()
+    selftest.be_impatient()
     why: dict[str, str] = {}  # the row that failed, by each that failed or needs it
     for row in ROWS:
         missing = next((name for name in row.needs if name in why), None)

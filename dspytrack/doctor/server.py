@@ -17,9 +17,9 @@ from dspytrack.server.local import backend as local
 from dspytrack.server.network import holder_of, is_loopback, next_free
 from dspytrack.server.settings import Settings, Wish, client_version, resolve
 from dspytrack.server.store import store_uri
-from dspytrack.tracking import database, login
-from dspytrack.tracking import selftest as probe
+from dspytrack.tracking import database, selftest
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.errors import login_variables
 
 _CLOCK_SECONDS = 60
 _SQLITE = re.compile(r"sqlite:///(.+)")
@@ -91,7 +91,7 @@ def reachable(place: Place) -> Iterator[Check]:
 def _over_http(place: Place, config: MLflowConfig) -> Check:
     name = "reachable"
     try:
-        health = probe.ask(config, "/health")
+        health = selftest.ask(config, "/health")
     except DspytrackError as error:
         refused = "refused" in str(error)
         return broken(name, error, _start(place, config)) if refused else _stranger(place, config, error)
@@ -99,7 +99,7 @@ def _over_http(place: Place, config: MLflowConfig) -> Check:
         return passed(name, f"{config.shown} answers")
     if health.code >= 500:
         return failed(name, f"{config.shown} answers {health.code} to /health", _logs(place))
-    version = probe.ask(config, "/version")
+    version = selftest.ask(config, "/version")
     if version.code in (200, 401) and re.match(r"\d+\.\d+|.*authenticated", version.text):
         return passed(name, f"{config.shown} answers")
     return _stranger(place, config, UnreachableError(f"what answers at {config.shown} is not MLflow ({health.code})"))
@@ -153,7 +153,7 @@ def version(place: Place) -> Iterator[Check]:
     if not config.tracking_uri.startswith("http"):
         yield skipped("server's version", "there is no server; the client is the server")
         return
-    answer = probe.ask(config, "/version")
+    answer = selftest.ask(config, "/version")
     told = answer.text.strip()
     if answer.code != 200 or not re.match(r"\d+\.\d+", told):
         yield skipped("server's version", f"it does not tell ({answer.code})")
@@ -180,7 +180,7 @@ def clock(place: Place) -> Iterator[Check]:
     """This machine and the server agree on the time."""
     config = place.config
     assert config is not None
-    date = probe.ask(config, "/health").date if config.tracking_uri.startswith("http") else None
+    date = selftest.ask(config, "/health").date if config.tracking_uri.startswith("http") else None
     if date is None:
         yield skipped("clock", "the server tells no time" if config.tracking_uri.startswith("http") else "no server")
         return
@@ -201,7 +201,7 @@ def accepted(place: Place) -> Iterator[Check]:
         yield skipped("login", "sqlite has none")
         return
     try:
-        probe.check_login(config)
+        selftest.check_login(config)
     except DspytrackError as error:
         mend = _correct_login(place) if "(401)" in str(error) else None
         if mend is None:
@@ -209,13 +209,13 @@ def accepted(place: Place) -> Iterator[Check]:
         else:
             yield failed("login", getattr(error, "what", str(error)), mend)
         return
-    used = " and ".join(f"{name} ({place.source(name)})" for name in login.variables())
+    used = " and ".join(f"{name} ({place.source(name)})" for name in login_variables())
     yield passed("login", f"accepted: {used}" if used else "none is asked for")
 
 
 def _correct_login(place: Place) -> str | None:
     """What is wrong with a login that was refused, where that can be told."""
-    for name in login.variables():
+    for name in login_variables():
         if "wins over" in place.source(name):
             return f"unset {name} (the environment hides what {place.env_file} says)"
     first = place.value("MLFLOW_AUTH_ADMIN_PASSWORD")

@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 from dspytrack.doctor.check import Check, Place, broken, failed, passed, skipped
 from dspytrack.errors import DspytrackError
-from dspytrack.tracking import selftest as probe
+from dspytrack.tracking import selftest
 from dspytrack.tracking.config import MLflowConfig
 
 
@@ -22,7 +22,7 @@ def experiment(place: Place) -> Iterator[Check]:
         yield skipped("experiment", "the first run makes the database")
         return
     try:
-        found = probe.try_run(config)
+        found = selftest.try_run(config)
     except DspytrackError as error:
         yield broken("experiment", error, _mend(place, str(error), config))
         return
@@ -47,7 +47,7 @@ def artifacts(place: Place) -> Iterator[Check]:
         yield silent
         return
     try:
-        found = probe.try_artifacts(config)
+        found = selftest.try_artifacts(config)
     except DspytrackError as error:
         yield broken("artifacts", error, _mend_artifacts(place, config))
         return
@@ -67,7 +67,7 @@ def registry(place: Place) -> Iterator[Check]:
     try:
         as_store = config.model_copy(update={"tracking_uri": config.registry_uri})
         if not _not_there_yet(as_store):
-            probe.check_registry(as_store)
+            selftest.check_registry(as_store)
         yield passed("registry", f"{place.without_secrets(config.registry_uri)} answers")
     except DspytrackError as error:
         yield broken("registry", error, "correct MLFLOW_REGISTRY_URI, or start the server there")

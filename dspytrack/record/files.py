@@ -46,8 +46,13 @@ def read_json(path: Path) -> Any:
         raise DamagedError(path, str(error)) from error
 
 
-def read_model(path: Path, kind: type[V]) -> V | None:
+def read_model(path: Path, kind: type[V], **known: Any) -> V | None:
     """A JSON document as a value, None where there is no such file; fields that `kind` does not know are ignored.
+
+    Args:
+        path: of the file.
+        kind: of the value.
+        known: fields whose value is known without the file; they take the place of what it says.
 
     Raises:
         DamagedError: where it cannot be read, naming the field.
@@ -56,7 +61,7 @@ def read_model(path: Path, kind: type[V]) -> V | None:
     if found is None:
         return None
     try:
-        return kind.model_validate(found, extra="ignore")
+        return kind.model_validate(found | known if isinstance(found, dict) else found, extra="ignore")
     except ValidationError as error:
         raise DamagedError(path, _first_fault(error)) from error
 

@@ -234,12 +234,12 @@ class Record:
 
     @property
     def result(self) -> OptimizationResult | None:
-        """The result, once there is one.
+        """The result, once there is one; its record is this folder, wherever it was copied from.
 
         Raises:
             DamagedError: where it cannot be read.
         """
-        return read_model(self.folder / "result.json", OptimizationResult)
+        return read_model(self.folder / "result.json", OptimizationResult, record_id=self.run_id)
 
     @property
     def last_written(self) -> float:

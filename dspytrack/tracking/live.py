@@ -11,9 +11,9 @@ from dspytrack.errors import DspytrackError
 from dspytrack.record.store import Record, now
 from dspytrack.results.values import OptimizationResult
 from dspytrack.runs.events import Event, Finished, Started
-from dspytrack.tracking import export
 from dspytrack.tracking.client import prepare
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.export import begin, publish
 
 FINISH_SECONDS = 10.0  # all that a run waits for MLflow
 PREPARE_SECONDS = 60.0  # MLflow's import and a new SQLite store, on a machine that is busy with many runs
@@ -55,7 +55,7 @@ class LiveRun:
             prepare(self._config)
         finally:
             self._prepared.set()
-        return export.begin(self._record, self._config)
+        return begin(self._record, self._config)
 
     def _send(self, result: OptimizationResult) -> None:
         """Send the whole record; what does not arrive in time is left to `runs sync`."""
@@ -70,10 +70,10 @@ class LiveRun:
             return
         if self._begin.error is not None:
             until = min(until, time.monotonic() + SECOND_TRY_SECONDS)
-        publish = _Background(lambda: export.publish(self._record, self._config))
-        publish.wait(max(1.0, until - time.monotonic()))
-        self._mlflow_run_id = publish.value
-        self._error = publish.error or f"{self._config.shown} did not take it within {allowed:g} s"
+        sending = _Background(lambda: publish(self._record, self._config))
+        sending.wait(max(1.0, until - time.monotonic()))
+        self._mlflow_run_id = sending.value
+        self._error = sending.error or f"{self._config.shown} did not take it within {allowed:g} s"
 
 
 class _Background:

@@ -1,41 +1,46 @@
-"""MLflowTracker: the door through which runs and models are read back from MLflow."""
+"""MLflowTracker: finds runs in MLflow and fetches their models, for commands and for users of the Python API.
+
+Model files are handled by `model_files.py`; which of the two ids names a run is settled by `run_ids.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import NotFoundError, UsageError, did_you_mean
+from dspytrack.record.store import RUNS_DIR
 from dspytrack.results.values import METRIC_NAMES
+from dspytrack.tracking import model_files
 from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig
+from dspytrack.tracking.model_files import Pulled
 from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies
+from dspytrack.tracking.run_ids import mlflow_run_id
 
 if TYPE_CHECKING:
     import dspy
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_FILE_NAME = re.compile(r"[\w-][\w.-]*")
-
-
-class Pulled(NamedTuple):
-    """A program that was downloaded: of which run, into which folder."""
-
-    run_id: str
-    folder: Path
-
 
 class MLflowTracker:
-    """Reads runs and models of one experiment."""
+    """Reads runs and models of one experiment. Where a run is named, MLflow's id and the record's will both do."""
 
-    def __init__(self, config: MLflowConfig | None = None) -> None:
-        self.config = config or MLflowConfig.load()
+    def __init__(self, config: MLflowConfig | None = None, *, runs_dir: Path = RUNS_DIR) -> None:
+        """A tracker of one store.
+
+        Args:
+            config: the store and experiment; read from `.env.mlflow` and the environment by default.
+            runs_dir: where records are kept; a record's id is looked up there before the store is asked.
+        """
+        self.config, self.runs_dir = config or MLflowConfig.load(), runs_dir
+
+    def _id_of(self, client: MlflowClient, run_id: str) -> str:
+        return mlflow_run_id(client, self.config, run_id, self.runs_dir)
 
     def check_experiment(self) -> None:
         """See that the experiment is there.
@@ -113,53 +118,39 @@ class MLflowTracker:
         return f"the experiment {self.config.experiment_name} at {self.config.shown}"
 
     def get(self, run_id: str, significant: bool = False) -> Run:
-        """One run by its id, or `best`.
+        """One run by MLflow's id or the record's, or `best`.
 
         Args:
             run_id: of the run.
-            significant: of `best`: only of runs found better.
+            significant: with `best`: only runs found better.
 
         Raises:
             NotFoundError: where no run qualifies as the best.
-            UsageError: where there is no such run, or `significant` is asked of another one than `best`.
+            UsageError: where there is no such run, or `significant` is given without `best`.
         """
         if run_id == "best":
             return self.best(significant=significant)
         if significant:
             raise UsageError("--significant goes with `best`: it says of which runs the best is taken")
         with reading(self.config) as client:
-            return client.get_run(run_id)
+            return client.get_run(self._id_of(client, run_id))
 
     def pull(self, ref: str, out: Path, significant: bool = False) -> Pulled:
         """Download a run's model into a folder, verified and without its pickle.
 
         Args:
-            ref: a run id, or `best`.
+            ref: a run id or a record id, or `best`.
             out: the folder.
-            significant: of `best`: only of runs found better.
+            significant: with `best`: only runs found better.
 
         Raises:
             NotFoundError: where the run has no model.
             UsageError: where the folder is not empty or cannot be written, or a file is not what was packed.
         """
-        from dspytrack.programs.package import NAME, how_to_load, spec_file, verify
-
-        with _written_to(out):
-            if out.exists() and any(out.iterdir()):
-                raise UsageError(f"{out} is not empty; choose another folder")
+        model_files.check_empty(out)
         run_id = self.get(ref, significant).info.run_id
-        with reading(self.config) as client, tempfile.TemporaryDirectory() as folder:
-            got = _downloaded(client, run_id, NAME, folder)
-            verify(got)
-            names = (f"{NAME}.json", f"{NAME}_metadata.json", spec_file(NAME))
-            files = {name: (got / name).read_bytes() for name in names}
-        with _written_to(out):
-            out.mkdir(parents=True, exist_ok=True)
-            for name, data in files.items():
-                (out / name).write_bytes(data)
-            verify(out)
-            (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
-        return Pulled(run_id, out)
+        with reading(self.config) as client:
+            return model_files.pull(client, run_id, out)
 
     async def search_runs(
         self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None
@@ -185,7 +176,7 @@ class MLflowTracker:
             model: the program.
             artifact_name: of its files; another one beside it in the same run needs another name.
             metadata: facts to keep beside it.
-            run_id: the MLflow run; the active one by default.
+            run_id: MLflow's id or the record's; the active MLflow run by default.
             program_import: `module:name` of a class, factory or instance that builds the program, where its signature
                 or class alone does not (`dspy.ReAct` with its tools, for example).
 
@@ -195,24 +186,16 @@ class MLflowTracker:
         from dspytrack.programs.rebuild import spec_for
 
         spec, run = spec_for(model, program_import), run_id or _active_run()
-        await asyncio.to_thread(self._log_model, model, artifact_name, metadata or {}, run, spec)
+        await asyncio.to_thread(self._send_model, model, artifact_name, metadata or {}, run, spec)
 
-    def _log_model(
+    def _send_model(
         self, program: dspy.Module, name: str, metadata: Mapping[str, Any], run_id: str, spec: Mapping[str, Any]
     ) -> None:
-        from dspytrack.programs.package import pack
-        from dspytrack.programs.rebuild import check_loads
-
-        if not _FILE_NAME.fullmatch(name) or name == "program":
-            raise UsageError(f"artifact_name: `{name}` cannot be the name of a model's files")
-        with tempfile.TemporaryDirectory() as folder:
-            pack(program, Path(folder), name, metadata, spec)
-            check_loads(program, Path(folder), name)
-            with connected(self.config) as client:
-                client.log_artifacts(run_id, folder, "models")
+        with model_files.packed(program, name, metadata, spec) as folder, connected(self.config) as client:
+            client.log_artifacts(self._id_of(client, run_id), str(folder), "models")
 
     async def load_model_artifact(self, run_id: str, artifact_name: str = "optimized_model") -> dspy.Module:
-        """The program of a run, from its JSON state.
+        """The program of a run, by MLflow's id or the record's, from its JSON state.
 
         Raises:
             NotFoundError: where the run has no model of that name.
@@ -225,25 +208,8 @@ class MLflowTracker:
 
         with tempfile.TemporaryDirectory() as folder:
             with reading(self.config) as client:
-                got = _downloaded(client, run_id, name, folder)
+                got = model_files.download(client, self._id_of(client, run_id), name, Path(folder))
             return load(got, name=name)
-
-
-def _downloaded(client: MlflowClient, run_id: str, name: str, folder: str) -> Path:
-    """A run's models, in a folder of this machine."""
-    if f"models/{name}_metadata.json" not in {item.path for item in client.list_artifacts(run_id, "models")}:
-        status = client.get_run(run_id).data.tags.get("status", "")
-        raise NotFoundError(f"this run has no model `{name}`: {run_id}{f' ({status})' if status else ''}")
-    return Path(client.download_artifacts(run_id, "models", folder))
-
-
-@contextmanager
-def _written_to(folder: Path) -> Iterator[None]:
-    """What the machine has against a folder, as the mistake of whoever named it."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
 
 
 def _active_run() -> str:

@@ -11,7 +11,8 @@ from dspytrack.record.index import find
 from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import RUNS_DIR, UNFINISHED, Record
 from dspytrack.runs.how_to_resume import resume_command
-from dspytrack.tracking.export import RUN_TAG, STATUSES, params_of, result_tags
+from dspytrack.tracking.fields import STATUSES, params_of, result_tags
+from dspytrack.tracking.run_ids import RUN_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -1,8 +1,8 @@
-"""Tries a store as a run would use it, and leaves nothing: what `dspytrack doctor` asks of MLflow.
+"""Self-tests of a store: it is used as a run would use it, and left as it was. `dspytrack doctor` runs them.
 
-A trial needs a run. It is made in the configured experiment, or in one of doctor's own where that is not there yet,
-and deleted again. MLflow keeps what is deleted until its `gc`, and lets only some logins delete; the next trial from
-the same folder takes the run up again, so that there is one at most.
+A self-test needs a run. It is created in the configured experiment, or in one of doctor's own where that does not
+exist yet, and deleted again. MLflow keeps what is deleted until its `gc`, and lets only some logins delete; the next
+self-test from the same folder uses the same run again, so that there is one at most.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -26,15 +27,15 @@ from dspytrack.tracking.errors import is_forbidden
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 SECONDS = 4  # that a request may take
-_TAG = "dspytrack.trial"
+_TAG = "dspytrack.trial"  # as stored by earlier versions, whose runs are used again
 _TEXT = "written by dspytrack doctor"
 
 
 class Answer(NamedTuple):
-    """What a server answered to a GET; `date` is its clock, where it told."""
+    """What a server answered to a GET; `date` is its clock, None where it did not say."""
 
     code: int
     text: str
@@ -42,10 +43,10 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a trial found: the experiment it ran in, whether that is the configured one, where its artifacts are.
+class Written:
+    """Where a self-test wrote: its experiment, whether that is the configured one, its run's artifacts.
 
-    `is_left` where this login may write runs and not delete them.
+    `is_left` says that something is left, because this login may write and not delete.
     """
 
     experiment: str
@@ -55,7 +56,7 @@ class Trial:
 
 
 def be_impatient() -> None:
-    """Let this process's requests fail after a few seconds, at the first try."""
+    """Make this process's requests to MLflow fail after a few seconds, at the first try."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(SECONDS)
 
@@ -72,12 +73,12 @@ def ask(config: MLflowConfig, path: str) -> Answer:
 
         creds = get_default_host_creds(config.tracking_uri)
         found = http_request(creds, path, "GET", max_retries=0, timeout=SECONDS, raise_on_status=False)
-        told = found.headers.get("Date")
-        return Answer(found.status_code, found.text[:2000], parsedate_to_datetime(told) if told else None)
+        date = found.headers.get("Date")
+        return Answer(found.status_code, found.text[:2000], parsedate_to_datetime(date) if date else None)
 
 
 def check_login(config: MLflowConfig) -> None:
-    """See that the store lets us look.
+    """See that the store can be read.
 
     Raises:
         UnreachableError: where it refuses the login or does not answer.
@@ -87,7 +88,7 @@ def check_login(config: MLflowConfig) -> None:
 
 
 def check_registry(config: MLflowConfig) -> None:
-    """See that the registry lets us look.
+    """See that the registry can be read.
 
     Raises:
         UnreachableError: where it refuses the login or does not answer.
@@ -96,7 +97,7 @@ def check_registry(config: MLflowConfig) -> None:
         client.search_registered_models(max_results=1)
 
 
-def try_run(config: MLflowConfig) -> Trial:
+def try_run(config: MLflowConfig) -> Written:
     """Write a run, read it back, delete it.
 
     Raises:
@@ -104,15 +105,15 @@ def try_run(config: MLflowConfig) -> Trial:
     """
 
     def work(client: MlflowClient, run: Run) -> bool:
-        client.log_metric(run.info.run_id, "trial", 1.0)
-        if client.get_run(run.info.run_id).data.metrics.get("trial") != 1.0:
-            raise UnreachableError(f"{config.shown}: what was read is not what was written")
+        client.log_metric(run.info.run_id, "self_test", 1.0)
+        if client.get_run(run.info.run_id).data.metrics.get("self_test") != 1.0:
+            raise UnreachableError(f"{config.shown}: another metric was read than was written")
         return True
 
-    return _trial(config, work)
+    return _in_a_run(config, work)
 
 
-def try_artifacts(config: MLflowConfig) -> Trial:
+def try_artifacts(config: MLflowConfig) -> Written:
     """Write an artifact, read it back, delete it.
 
     Raises:
@@ -130,35 +131,47 @@ def try_artifacts(config: MLflowConfig) -> Trial:
                 store.log_artifact(str(written))
                 got = Path(store.download_artifacts("doctor.txt", tempfile.mkdtemp(dir=folder)))
                 if got.read_text(encoding="utf-8") != _TEXT:
-                    raise UnreachableError(f"{config.shown}: the artifact that was read is not the one written")
+                    raise UnreachableError(f"{config.shown}: another artifact was read than was written")
                 return _is_allowed(lambda: store.delete_artifacts("doctor.txt"))
             finally:
                 _remove_empty(run.info.artifact_uri)
 
-    return _trial(config, work)
+    return _in_a_run(config, work)
 
 
-def _trial(config: MLflowConfig, work: Callable[[MlflowClient, Run], bool]) -> Trial:
-    """Do some work with a run that is there for so long; the work says whether it left nothing in it."""
-    with connected(config) as client:
-        experiment = client.get_experiment_by_name(config.experiment_name)
-        is_configured = experiment is not None and experiment.lifecycle_stage == "active"
-        name = config.experiment_name if is_configured else _own_experiment(config)
-        ident = experiment.experiment_id if experiment is not None and is_configured else _made(client, name, config)
+def _in_a_run(config: MLflowConfig, work: Callable[[MlflowClient, Run], bool]) -> Written:
+    """Work on a run that exists only for that; the work returns whether it left nothing behind."""
+    with connected(config) as client, _experiment(client, config) as experiment:
+        run = _create_run(client, experiment.experiment_id)
         try:
-            run = _begun(client, ident)
-            try:
-                is_clean = work(client, run)
-            finally:
-                client.set_terminated(run.info.run_id)
-                is_deleted = _is_allowed(lambda: client.delete_run(run.info.run_id))
+            is_clean = work(client, run)
         finally:
-            if not is_configured:
-                client.delete_experiment(ident)
-        return Trial(name, is_configured, run.info.artifact_uri, not (is_clean and is_deleted))
+            client.set_terminated(run.info.run_id)
+            is_deleted = _is_allowed(lambda: client.delete_run(run.info.run_id))
+        is_configured = experiment.name == config.experiment_name
+        return Written(experiment.name, is_configured, run.info.artifact_uri, not (is_clean and is_deleted))
 
 
-def _begun(client: MlflowClient, experiment_id: str) -> Run:
+@contextmanager
+def _experiment(client: MlflowClient, config: MLflowConfig) -> Iterator[Experiment]:
+    """The configured experiment; where there is none yet, doctor's own, which is deleted again."""
+    configured = client.get_experiment_by_name(config.experiment_name)
+    if configured is not None and configured.lifecycle_stage == "active":
+        yield configured
+        return
+    name = _own_experiment(config)
+    own = client.get_experiment_by_name(name)
+    if own is None:
+        own = client.get_experiment(client.create_experiment(name, artifact_location=config.artifact_location))
+    elif own.lifecycle_stage != "active":
+        client.restore_experiment(own.experiment_id)
+    try:
+        yield own
+    finally:
+        client.delete_experiment(own.experiment_id)
+
+
+def _create_run(client: MlflowClient, experiment_id: str) -> Run:
     from mlflow.entities import ViewType
 
     here = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:16]
@@ -171,7 +184,7 @@ def _begun(client: MlflowClient, experiment_id: str) -> Run:
 
 
 def _is_allowed(delete: Callable[[], None]) -> bool:
-    """Delete, unless this login may not; other failures are raised."""
+    """Delete something; False where this login may not, other failures are raised."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import HTTPError
 
@@ -185,21 +198,12 @@ def _is_allowed(delete: Callable[[], None]) -> bool:
 
 
 def _own_experiment(config: MLflowConfig) -> str:
-    """Doctor's own experiment for an artifact location, which an experiment keeps for good."""
+    """Doctor's own experiment: one for each artifact location, which an experiment cannot change."""
     return f"dspytrack-doctor-{hashlib.sha256((config.artifact_location or '').encode()).hexdigest()[:8]}"
 
 
-def _made(client: MlflowClient, name: str, config: MLflowConfig) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name, artifact_location=config.artifact_location))
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
 def _remove_empty(uri: str) -> None:
-    """Remove the folders that a trial made on this machine's disk."""
+    """Remove the empty folders that a self-test made on this machine's disk."""
     place = urlparse(uri)
     if place.scheme not in ("", "file"):
         return

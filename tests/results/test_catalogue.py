@@ -30,7 +30,7 @@ def test_of_every_metric_of_a_run_the_better_way_is_known() -> None:
     )
     roles = ("task", "teacher", "prompt", "reflection", "judge", "own")
     usage = {role: RoleUsage() for role in roles}
-    result = OptimizationResult(run_id="x", record="x", status="completed", comparison=comparison, usage=usage)
+    result = OptimizationResult(record_id="x", record="x", status="completed", comparison=comparison, usage=usage)
     found = result.metrics()
     assert {name for name in found if better_direction(name) == "DESC"} == UP
     assert "detectable_effect" in found and "left_out_examples" in found

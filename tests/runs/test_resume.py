@@ -86,7 +86,7 @@ def test_what_alters_answers_is_refused(tmp_path: Path, values: dict[str, Any], 
 
 def test_a_run_at_its_budget_goes_on_where_a_cap_is_raised_and_says_which_otherwise(tmp_path: Path) -> None:
     record = started(tmp_path, constraints={"max_lm_calls": 50})
-    record.write("result.json", OptimizationResult(run_id="x", record="x", status="budget_reached"))
+    record.write("result.json", OptimizationResult(record_id="x", record="x", status="budget_reached"))
     for caps in ({"max_lm_calls": 50}, {"max_lm_calls": 40}, {"max_lm_calls": 50, "max_tokens": 10**6}):
         with pytest.raises(UsageError, match=r"reached its budget; raise constraints\.max_lm_calls to go on"):
             gone_on(tmp_path, record.run_id, constraints=caps)

@@ -19,9 +19,9 @@ from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.record.store import Record
 from dspytrack.runs.plan import make_plan
 from dspytrack.runs.resume import open_new, reopen
-from dspytrack.tracking import MLflowConfig
-from dspytrack.tracking import export as projection
+from dspytrack.tracking import MLflowConfig, create
 from dspytrack.tracking.export import begin, publish
+from dspytrack.tracking.run_ids import RUN_TAG
 from dspytrack.tracking.sync import sync, unsent
 from tests.support.killed_runs import OPTIMIZERS
 from tests.support.lm_server import lm_server
@@ -94,7 +94,7 @@ def test_a_run_that_a_slow_server_makes_late_is_not_made_twice(
 ) -> None:
     record = record_of(tmp_path)
     late: list[threading.Thread] = []
-    really = projection._created
+    really = create._created
 
     def unanswered(*arguments: Any) -> str:
         late.append(threading.Timer(3.0, really, arguments))
@@ -102,15 +102,15 @@ def test_a_run_that_a_slow_server_makes_late_is_not_made_twice(
         time.sleep(1.2)
         raise TimeoutError("no answer yet")
 
-    monkeypatch.setattr(projection, "_created", unanswered)
+    monkeypatch.setattr(create, "_created", unanswered)
     with pytest.raises(UnreachableError):
         begin(record, config)
-    monkeypatch.setattr(projection, "_created", really)
+    monkeypatch.setattr(create, "_created", really)
     run_id = begin(record, config)
     late[0].join()
     client = mlflow.MlflowClient(config.tracking_uri)
     experiment = client.get_experiment_by_name(config.experiment_name)
-    tag = f"tags.`{projection.RUN_TAG}` = '{record.run_id}'"
+    tag = f"tags.`{RUN_TAG}` = '{record.run_id}'"
     assert [run.info.run_id for run in client.search_runs([experiment.experiment_id], tag)] == [run_id]
 
 
