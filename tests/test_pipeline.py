@@ -95,4 +95,4 @@ def test_an_error_in_a_search_says_what_is_kept_and_how_to_go_on(
     [record] = (tmp_path / "runs").iterdir()
     [note] = [event.message for event in events if isinstance(event, Note)]
     assert note.startswith("24 LM calls, $0.00")
-    assert str(record) in note and f"--resume {record.name}" in note
+    assert str(record) in note and f"--resume --run {record.name}" in note

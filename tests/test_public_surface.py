@@ -23,9 +23,7 @@ def test_a_name_that_is_not_public_is_no_attribute() -> None:
 
 @pytest.mark.parametrize("code", ["import dspytrack", "from dspytrack import ConfigError", "import dspytrack.cli.main"])
 def test_importing_the_package_imports_neither_dspy_nor_mlflow(code: str) -> None:
-    heavy = (
-        f"{code}; import sys; print([name for name in ('dspy', 'mlflow', 'litellm', 'scipy') if name in sys.modules])"
-    )
+    code += "; import sys; print([name for name in ('dspy', 'mlflow', 'litellm', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

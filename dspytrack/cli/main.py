@@ -62,7 +62,7 @@ def main() -> None:
     where = "" if debug else " (--debug shows where)"
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        code = app(optimize.with_newest(arguments), standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except typer.Exit as done:
         code = done.exit_code
     except TyperException as error:
@@ -103,9 +103,9 @@ def _trace(error: BaseException, debug: bool) -> None:
 
 
 def _leave(code: int) -> None:
-    """End the process now where a run was cut off: a call that hangs in a thread would hold it up for minutes."""
-    interruption = sys.modules.get("dspytrack.runs.interrupt")
-    if code == 130 or (interruption is not None and interruption.left_behind()):
+    """End the process now where work was abandoned: a call that hangs in a thread would hold it up for minutes."""
+    interrupt = sys.modules.get("dspytrack.runs.interrupt")
+    if code == 130 or (interrupt is not None and interrupt.has_abandoned_work()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

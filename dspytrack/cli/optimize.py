@@ -12,6 +12,7 @@ import typer
 from dspytrack.cli.options import tracked_in
 from dspytrack.cli.render.stdout_guard import answering
 from dspytrack.errors import UnreachableError, UsageError
+from dspytrack.runs import NEWEST
 
 if TYPE_CHECKING:
     from dspytrack.config.schema import OptimizationRequest
@@ -22,18 +23,9 @@ Show = Callable[[bool, TextIO], int]
 EXIT_CODES = {"completed": 0, "budget_reached": 5, "interrupted": 130, "failed": 1}
 
 
-def with_newest(arguments: list[str]) -> list[str]:
-    """The command line with `--resume` alone written out as `--resume newest`: Typer knows no optional values."""
-    found = list(arguments)
-    for index, word in enumerate(arguments):
-        following = arguments[index + 1] if index + 1 < len(arguments) else "-"
-        if word == "--resume" and (following.startswith("-") or Path(following).suffix in (".yaml", ".yml")):
-            found.insert(index + 1, "newest")
-    return found
-
-
 def optimize(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file.")],
+    run_after_resume: Annotated[str | None, typer.Argument(metavar="RUN", hidden=True)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as seed=1.")
     ] = None,
@@ -42,11 +34,11 @@ def optimize(
         int, typer.Option("--probe", min=0, metavar="N", help="With --dry-run: really run N examples to estimate cost.")
     ] = 0,
     resume: Annotated[
-        str | None,
-        typer.Option("--resume", metavar="[RUN]", help="Go on with a run; without RUN the newest of this config."),
-    ] = None,
+        bool, typer.Option("--resume", help="Resume the newest unfinished run of this config, or the one of --run.")
+    ] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="With --resume: which run.")] = None,
     allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="With --resume: start afresh where something has changed.")
+        bool, typer.Option("--allow-changes", help="With --resume: start a new run where something has changed.")
     ] = False,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Keep the record, send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
@@ -55,15 +47,35 @@ def optimize(
     """Optimize a DSPy program: a tracked, honestly tested run."""
     from dspytrack.config.loader import load_request, located
 
-    _check_options(dry_run, probe, resume, allow_changes)
+    config, which = _named(config, run_after_resume, run, resume)
+    _check_options(dry_run, probe, which, allow_changes)
     with answering() as answer:
         request = load_request(config, settings or ())
         with located(config):
             mlflow_config = None if no_tracking else tracked_in(env_file)
-            show = _planned(request, probe) if dry_run else _ended(request, mlflow_config, resume, allow_changes)
+            show = _planned(request, probe) if dry_run else _ended(request, mlflow_config, which, allow_changes)
         code = show(as_json, answer)
     if code:
         raise typer.Exit(code)
+
+
+def _named(config: Path, other: str | None, run: str | None, resume: bool) -> tuple[Path, str | None]:
+    """The config file, and the run to resume: an id, `newest`, or None.
+
+    `--resume RUN` is understood as well as `--resume --run RUN`; the config file may stand before it or behind.
+
+    Raises:
+        UsageError: for a run without --resume, or two of them.
+    """
+    if other is not None:
+        if not resume:
+            raise UsageError(f"unexpected argument {other}; to resume that run: --resume --run {other}")
+        if run is not None:
+            raise UsageError(f"two runs to resume, {other} and {run}; give one")
+        config, run = (Path(other), str(config)) if other.endswith((".yaml", ".yml")) else (config, other)
+    if run is not None and not resume:
+        raise UsageError("--run goes with --resume")
+    return config, (run or NEWEST) if resume else None
 
 
 def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes: bool) -> None:
@@ -75,7 +87,7 @@ def _check_options(dry_run: bool, probe: int, resume: str | None, allow_changes:
     if probe and not dry_run:
         raise UsageError("--probe is for --dry-run; without it the whole run would start")
     if resume is not None and dry_run:
-        raise UsageError("--resume goes on with a run, --dry-run starts none; give one of them")
+        raise UsageError("--resume continues a run, --dry-run starts none; give one of them")
     if allow_changes and resume is None:
         raise UsageError("--allow-changes is for --resume")
 

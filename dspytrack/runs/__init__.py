@@ -1,1 +1,4 @@
 """One run: planned, estimated, executed, resumed."""
+
+NEWEST = "newest"
+"""In the place of a run's id: the newest unfinished run of a config file."""

@@ -247,7 +247,9 @@ def _disk_space(record: Record) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        then = f"optimize CONFIG --resume {record.run_id}" if record.result is None else f"runs show {record.run_id}"
+        then = (
+            f"optimize CONFIG --resume --run {record.run_id}" if record.result is None else f"runs show {record.run_id}"
+        )
         raise UnreachableError(
             f"{record.folder}: {error.strerror}; free some space and run: dspytrack {then}"
         ) from error

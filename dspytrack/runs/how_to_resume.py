@@ -23,7 +23,7 @@ def resume_command(record: Record, state: str | None = None) -> str | None:
         more = _more_room(record, record.result.reason)
     elif state not in UNFINISHED:
         return None
-    return f"dspytrack optimize {shlex.quote(record.info.config or 'CONFIG')} --resume {record.run_id}{more}"
+    return f"dspytrack optimize {shlex.quote(record.info.config or 'CONFIG')} --resume --run {record.run_id}{more}"
 
 
 def _more_room(record: Record, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM -> the meter's stop: no new LM call starts, the record is closed, the run ends as interrupted."""
+"""Ctrl-C and SIGTERM stop the meter: no new LM call starts, the record is completed, the run ends as interrupted."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from dspytrack.errors import RunStop
 from dspytrack.lm.metering.meter import Meter
 
 T = TypeVar("T")
-_left: list[threading.Thread] = []
-GRACE = 2.0  # seconds that calls in flight get to come home after an interruption
+_abandoned: list[threading.Thread] = []
+GRACE = 2.0  # seconds that calls in flight have to finish after an interruption
 
 
 class Cancellation:
-    """Ends a run from another thread, also where it is asked before there is a run to end."""
+    """Ends a run from another thread, even if asked before the run has begun."""
 
     def __init__(self) -> None:
         self._meter: Meter | None = None
         self._asked = False
-        self._lock = threading.Lock()  # protects both: whichever comes second ends the run
+        self._lock = threading.Lock()  # protects both: the second of the two ends the run
 
     def ends(self, meter: Meter) -> None:
-        """Name the run's meter."""
+        """Say which meter's run this ends."""
         with self._lock:
             self._meter = meter
             if self._asked:
@@ -42,7 +43,7 @@ class Cancellation:
 
 @contextmanager
 def interruptible(meter: Meter) -> Iterator[None]:
-    """End the run at its next LM call on Ctrl-C or SIGTERM; on a second one leave at once.
+    """End the run at its next LM call on Ctrl-C or SIGTERM; on a second one exit at once.
 
     Only in the main thread, where Python delivers signals.
     """
@@ -64,27 +65,25 @@ def interruptible(meter: Meter) -> Iterator[None]:
 
 
 def in_thread(work: Callable[[], T], meter: Meter) -> T:
-    """Run work in a thread of its own, and leave it behind where it does not end soon after an interruption.
+    """Do work in a thread of its own, and abandon it where it does not end soon after an interruption.
 
-    DSPy takes over Ctrl-C where it runs in the main thread, and a call that hangs must not hold up the end. Nor may it
-    hold up a cap on time: what is under way when that is used up is left at once. What is left behind asks no LM any
-    more; a call that still comes home is kept and counted.
+    DSPy takes over Ctrl-C where it runs in the main thread, and a call that hangs must hold up neither the end nor a
+    cap on time: what is under way when that is reached is abandoned at once. Abandoned work makes no more LM calls; a
+    call that still finishes is kept and counted.
 
     Raises:
         RunStop: where the run was interrupted or its time is used up, and the work did not end in time.
     """
-    import contextvars
-
-    outcome: list[T] = []
-    failure: list[BaseException] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def body() -> None:
         try:
-            outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
-            failure.append(error)
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(body,), daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
@@ -95,14 +94,14 @@ def in_thread(work: Callable[[], T], meter: Meter) -> T:
         if interrupted:
             thread.join(GRACE)
         if thread.is_alive() and stopped is not None and (interrupted or overdue):
-            _left.append(thread)
+            _abandoned.append(thread)
             raise RunStop(stopped.reason, str(stopped))
-    if failure:
+    if errors:
         meter.settle(GRACE)
-        raise failure[0]
-    return outcome[0]
+        raise errors[0]
+    return results[0]
 
 
-def left_behind() -> bool:
-    """Whether work that was left behind is still under way: Python would wait for it at the process's end."""
-    return any(thread.is_alive() for thread in _left)
+def has_abandoned_work() -> bool:
+    """Whether abandoned work is still under way: Python would wait for it at the process's end."""
+    return any(thread.is_alive() for thread in _abandoned)

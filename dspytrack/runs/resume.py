@@ -13,12 +13,11 @@ from dspytrack.errors import ChangedError, NotFoundError, UsageError
 from dspytrack.record.index import find, read_each
 from dspytrack.record.info import FORMAT, RequestChange
 from dspytrack.record.store import UNFINISHED, Record, now
+from dspytrack.runs import NEWEST
 from dspytrack.runs.artifacts import write_inputs
 from dspytrack.runs.changes import CAPS, Change, changes, raises_a_cap
 from dspytrack.runs.environment import versions_and_commit
 from dspytrack.runs.plan import Plan
-
-NEWEST = "newest"
 
 
 def open_new(plan: Plan, runs_dir: Path, stated: Mapping[str, float]) -> Record:

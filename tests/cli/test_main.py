@@ -180,7 +180,7 @@ def test_a_run_that_failed_says_how_to_go_on_and_has_no_model(folder: Path, comm
     gone = ("--set", "lm.api_base=http://127.0.0.1:9/v1", "--set", "evaluation.max_consecutive_failures=5")
     code, out, _ = command("optimize", "config.yaml", *gone)
     [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
-    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume {record}"
+    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume --run {record}"
     assert code == 6
     assert f"next: {goes_on}\n      dspytrack runs show " in out
     assert "model pull" not in out
@@ -248,7 +248,9 @@ def test_a_budget_reached_before_the_comparison_says_which_cap_to_raise(folder: 
     caps = ("--set", "constraints.max_tokens=1500")
     code, out, _ = command("optimize", "config.yaml", "--no-tracking", *caps)
     [record] = (folder / ".dspytrack/runs").iterdir()
-    goes_on = f"dspytrack optimize {folder / 'config.yaml'} --resume {record.name} --set constraints.max_tokens=3000"
+    goes_on = (
+        f"dspytrack optimize {folder / 'config.yaml'} --resume --run {record.name} --set constraints.max_tokens=3000"
+    )
     assert (code, f"next: {goes_on}\n" in out) == (5, True)
     assert f"budget reached: {goes_on}\n" in command("runs", "search", "--local")[1]
     assert command("optimize", "config.yaml", "--no-tracking", *caps, "--resume", record.name)[0] == 2
@@ -268,7 +270,7 @@ def test_a_run_whose_answers_are_all_without_form_fails_with_its_error_and_not_a
         said = "failed: all 16 examples of the baseline failed, 16 of them with AdapterParseError, the first: Adapter"
         assert said in " ".join(out.split())
         [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
-        assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume {record}" in out
+        assert f"next: dspytrack optimize {folder / 'config.yaml'} --resume --run {record}" in out
         assert " is unknown:" not in out
         code, out, err = command("optimize", "config.yaml", "--no-tracking", "--json", "--resume", "--set", address)
         assert (code, json.loads(out)["status"], json.loads(out)["unreachable"]) == (1, "failed", False), err
@@ -331,7 +333,7 @@ def test_a_traceback_shows_no_secret_and_changes_no_exit_code(
     ("options", "says"),
     [
         (("--probe", "2"), "error: --probe is for --dry-run; without it the whole run would start\n"),
-        (("--dry-run", "--resume"), "error: --resume goes on with a run, --dry-run starts none; give one of them\n"),
+        (("--dry-run", "--resume"), "error: --resume continues a run, --dry-run starts none; give one of them\n"),
         (("--allow-changes",), "error: --allow-changes is for --resume\n"),
         (("--dry-run", "--allow-changes"), "error: --allow-changes is for --resume\n"),
     ],
@@ -437,3 +439,23 @@ def test_a_reader_that_leaves_early_is_no_error_to_speak_of(arguments: str, read
     piped = f"{sys.executable} -m dspytrack {arguments} | {reader}"
     found = subprocess.run(["sh", "-c", piped], capture_output=True, text=True, check=True)
     assert found.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("config.yaml", "x", "--resume"), "no record of a run x"),
+        (("config.yaml", "--resume", "x"), "no record of a run x"),
+        (("--resume", "x", "config.yaml"), "no record of a run x"),
+        (("config.yaml", "--resume", "--run", "x"), "no record of a run x"),
+        (("--resume", "config.yaml"), "no unfinished run of"),
+        (("config.yaml", "--run", "x"), "--run goes with --resume"),
+        (("config.yaml", "x"), "unexpected argument x; to resume that run: --resume --run x"),
+        (("config.yaml", "--resume", "x", "--run", "y"), "two runs to resume, x and y; give one"),
+    ],
+)
+def test_the_run_to_resume_is_named_by_an_option_or_behind_resume(
+    command: Command, folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    code, out, err = command("optimize", "--no-tracking", *arguments)
+    assert (code in (1, 2), out, said in err) == (True, "", True), err
