@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 
-.PHONY: help install demo lint check test bench faults
+.PHONY: help install demo readme lint check test bench faults
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -24,11 +24,15 @@ demo: $(VENV)/.installed  ## make a real language model measurably better at a t
 	cd examples/quickstart && $(BIN)/dspytrack optimize config.yaml
 	cd examples/quickstart && $(BIN)/dspytrack runs best
 
-lint: install  ## ruff, mypy and the order of the rooms
+readme: install  ## write the generated parts of the README
+	$(BIN)/python -m cogapp -r README.md
+
+lint: install  ## ruff, mypy, the order of the packages, and the generated parts of the README
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m cogapp --check README.md
 
 check: lint  ## lint, types and unit tests, in under a minute
 	$(BIN)/pytest -q -n 2 --dist loadfile -m 'not integration and not engine and not local_lm'

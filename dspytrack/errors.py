@@ -47,7 +47,7 @@ class ChangedError(UsageError):
 
     def __init__(self, run_id: str, changes: list[str]) -> None:
         self.summary = f"{run_id} was started with something else ({'; '.join(changes)})"
-        super().__init__(f"{self.summary}. Put it back, or start afresh and pay anew with --resume --allow-changes.")
+        super().__init__(f"{self.summary}. Undo that, or start a new run, billed anew, with --resume --allow-changes.")
 
 
 class NotFoundError(DspytrackError):
@@ -62,19 +62,19 @@ class DamagedError(DspytrackError):
 
 
 class UnreachableError(DspytrackError):
-    """An LM provider, tracking server or engine does not answer; `mend` is what to do, where that is known."""
+    """An LM provider, tracking server or engine does not answer; `fix` is what to do, where that is known."""
 
     exit_code = 6
 
-    def __init__(self, what: str, mend: str | None = None) -> None:
-        self.what, self.mend = what, mend
-        super().__init__(what if mend is None else f"{what}; {mend}")
+    def __init__(self, what: str, fix: str | None = None) -> None:
+        self.what, self.fix = what, fix
+        super().__init__(what if fix is None else f"{what}; {fix}")
 
 
 class RunStop(BaseException):
     """Ends an optimization from the place every LM call passes.
 
-    A BaseException, because optimizers swallow ordinary exceptions and would go on.
+    A BaseException, because optimizers swallow ordinary exceptions and would continue.
     `reason` is one of "budget", "interrupted", "unreachable", "unusable" (nothing that was answered could be scored).
     """
 

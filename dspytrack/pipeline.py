@@ -42,7 +42,7 @@ class OptimizationPipeline:
         """Args:
         mlflow_config: where runs are tracked; from `.env.mlflow` and the environment by default.
         enable_tracking: False to keep the record and send nothing.
-        listener: told of each event of a run, see `dspytrack.runs.events`.
+        listener: called with each event of a run, see `dspytrack.runs.events`.
         runs_dir: where records are kept.
         """
         self._config = mlflow_config

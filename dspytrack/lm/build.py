@@ -83,7 +83,7 @@ def as_role(lm: dspy.LM, role: str) -> dspy.LM:
 
 
 def is_price_known(lm: dspy.BaseLM) -> bool:
-    """Whether a call's cost can be told from its tokens."""
+    """Whether a call's cost can be computed from its tokens."""
     label = label_of(lm)
     return label.is_free or label.price is not None or knows_price(lm.model)
 

@@ -12,9 +12,9 @@ from dspytrack.config.masking import masked
 
 
 class _MaskedLog(io.TextIOBase):
-    """A log file that no secret reaches and whose loss ends nothing.
+    """A log file that no secret reaches. An error of the file is kept in `lost` and not raised.
 
-    Those who print are not made for an error of the file: tqdm would keep its lock, and the run would hang.
+    Libraries that print do not expect such an error: tqdm would keep its lock, and the run would hang.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class _MaskedLog(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Write what is still held back."""
+        """Write what is buffered."""
         if self.lost is None and not self._file.closed:
             try:
                 self._file.flush()
@@ -39,11 +39,11 @@ class _MaskedLog(io.TextIOBase):
                 self.lost = error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.flush()
         try:
             self._file.close()
-        except OSError as error:  # what is held back is tried once more
+        except OSError as error:  # what is buffered is tried once more
             self.lost = self.lost or error
 
 
@@ -64,4 +64,4 @@ def logged(log_file: Path) -> Iterator[None]:
             for one, handlers, propagate in before:
                 one.handlers, one.propagate = handlers, propagate
     if log.lost is not None:
-        logging.getLogger("dspytrack").warning("%s is not whole: %s", log_file, log.lost)
+        logging.getLogger("dspytrack").warning("%s is incomplete: %s", log_file, log.lost)

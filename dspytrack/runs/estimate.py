@@ -119,7 +119,7 @@ def run_probe(plan: Plan, examples: int) -> Probe:
     return Probe(
         examples=count,
         lm_calls=used.calls / count,
-        tokens=None if used.untold else used.tokens / count,
+        tokens=None if used.unreported else used.tokens / count,
         cost_usd=None if used.cost_usd is None else used.cost_usd / count,
         seconds=sum(answered) / count / 1000,
         billed=used.calls,

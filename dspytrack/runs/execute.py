@@ -54,7 +54,7 @@ def execute(
     Args:
         plan: what to run.
         record: where it is kept.
-        listeners: told of each event, in this order; one of them has to write it to the record.
+        listeners: called with each event, in this order; one of them has to write it to the record.
         stated: baseline metrics that the caller states; a note says where they differ from what is measured.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What of the process a run changes, and gives back as it was: a notebook that ran a run goes on as before."""
+"""The process-wide state that a run changes and restores: a notebook that ran a run is as it was before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def kept_process_state() -> Iterator[None]:
-    """Give back, after the block, what it has changed of the process."""
+    """Restore, after the block, the process-wide state that it has changed."""
     with ExitStack() as stack:
         for keep in (_kept_settings, _kept_seeds, _kept_import_path, _kept_environment, _kept_root_logger):
             stack.enter_context(keep())

@@ -1,4 +1,4 @@
-"""Runs the optimizers of a plan and takes the best of what they end with; their output goes to the log."""
+"""Runs the optimizers of a plan and takes the best of their results; what they print goes to the log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dspytrack.runs.plan import Plan
 
 @dataclass
 class Found:
-    """What a search ended with: a program and which optimizer made it.
+    """The result of a search: a program, and the optimizer that made it.
 
     `score` is the mean validation score, measured where several optimizers compete; `unsure` whether more of its
-    examples failed than max_error_rate allows; `stopped` why the search ended early, if it did; `remark` what a user
-    should know of the choice.
+    examples failed than max_error_rate allows; `stopped` why the search ended early, if it did; `remark` what the user
+    should know about the choice.
     """
 
     program: dspy.Module
@@ -45,7 +45,7 @@ def search(plan: Plan, log_file: Path, on_candidate: OnCandidate) -> Found:
     """
     watch = CandidateWatch(on_candidate, plan.request.evaluation.max_error_rate)
     results: list[Found] = []
-    with logged(log_file):  # around the threads, not in them: one that is left behind must not keep stdout
+    with logged(log_file):  # around the threads, not in them: an abandoned one must not keep stdout
         try:
             for one in plan.optimizers:
                 watch.begin(one.name, one.candidate_examples)
@@ -77,7 +77,7 @@ def _run_one(plan: Plan, one: Optimizer, watch: CandidateWatch) -> Found:
 
 
 def _scored(plan: Plan, found: Found) -> Found:
-    """A result with its mean score on val (train where there is no val part), over the examples that were answered."""
+    """A result with its mean score on val (train where there is no val split), over the examples that have a score."""
     request = plan.request
     with dspy.context(lm=plan.lms["task"], adapter=plan.adapter):
         rows = evaluate(
@@ -93,14 +93,14 @@ def _scored(plan: Plan, found: Found) -> Found:
 
 
 def _rank(found: Found) -> tuple[bool, float]:
-    """A score on few answers says too little: it comes after every other."""
+    """A score on too few examples ranks below every other."""
     return not found.unsure, -math.inf if found.score is None else found.score
 
 
 def _best_so_far(plan: Plan, watch: CandidateWatch, results: list[Found], stop: RunStop) -> Found:
-    """The best by validation score of what optimizers ended with and of the running one's candidates.
+    """The best by validation score: of the optimizers' results, and of the candidates of the one that was running.
 
-    Where there is neither, the baseline. Scores on train, as COPRO's and SIMBA's, do not compete with those on val.
+    The baseline, where there is neither. Scores on train, as COPRO's and SIMBA's, are not compared with those on val.
     """
     contest = list(results)
     if watch.best is not None and watch.running:

@@ -1,7 +1,8 @@
 """One LM call from its request to its response: looked up, admitted, sent, billed, kept, tried again.
 
-The story is told once, as a generator that yields what it has to wait for; `run` and `arun` wait for it, in a thread
-and in an event loop. Knows no DSPy but its exceptions: what a request is and how it is sent, `dspy_hooks.py` says.
+The steps are written once, as a generator that yields what it has to wait for; `run` and `arun` wait for it, in a
+thread and in an event loop. Knows of DSPy its exceptions alone: what a request is and how it is sent, `dspy_hooks.py`
+says.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class CallMeter:
                     try:
                         with _inside(call):
                             found = send()
-                    except Exception as error:  # noqa: BLE001 - the story decides what becomes of it
+                    except Exception as error:  # noqa: BLE001 - the steps decide what becomes of it
                         step = steps.throw(error)
                     else:
                         step = steps.send(found)
@@ -159,7 +160,7 @@ class CallMeter:
                     try:
                         with _inside(call):
                             found = await send()
-                    except Exception as error:  # noqa: BLE001 - the story decides what becomes of it
+                    except Exception as error:  # noqa: BLE001 - the steps decide what becomes of it
                         step = steps.throw(error)
                     else:
                         step = steps.send(found)
@@ -176,7 +177,7 @@ class CallMeter:
         self.meter.check()
 
     def _steps(self, call: _Call) -> Steps:
-        """The story of a call, from the cache or from the LM."""
+        """The steps of a call, answered from the cache or by the LM."""
         scope, key = current_scope(), call.request.key
         self.meter.check(scope.phase)
         if call.outer is not None:

@@ -1,4 +1,4 @@
-"""Which cap one more call would break, or the clock has broken, in words.
+"""Which cap one more call would exceed, or the clock has exceeded, in words.
 
 Not locked: the meter that asks holds its lock.
 """
@@ -14,7 +14,7 @@ from dspytrack.lm.metering.usage import Tally
 
 
 def is_spending_capped(caps: Constraints) -> bool:
-    """Whether there is a cap on what only a call itself can tell."""
+    """Whether there is a cap on what is known only once a call has finished."""
     return caps.max_tokens is not None or caps.max_cost_usd is not None
 
 
@@ -32,14 +32,14 @@ def broken_by_call(
     in_flight: Counter[tuple[str, int]],
     reserve: Reserve,
 ) -> str | None:
-    """Which cap one more call would break. A call that timed out is reckoned as one that is still on its way.
+    """Which cap one more call would exceed. A call that timed out counts as one that is still in flight.
 
     Args:
         caps: the run's.
         call: the role of the LM that is asked, and the length of what it is asked (characters).
-        used: by all calls that came home, by role.
+        used: by all finished calls, by role.
         seconds: of wall time the run took so far.
-        in_flight: calls on their way.
+        in_flight: calls that have started and not finished.
         reserve: what is set aside.
     """
     total = Tally()

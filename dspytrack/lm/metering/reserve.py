@@ -1,4 +1,4 @@
-"""What caps keep back: for the final evaluation, and for the calls that are still in flight.
+"""What a cap holds back: for the final evaluation, and for the calls that are still in flight.
 
 Not locked: the meter that owns it holds its lock.
 """
@@ -14,7 +14,7 @@ from dspytrack.lm.metering.usage import Bill, Tally, to_femto
 from dspytrack.results.roles import ROLES
 
 MARGIN = 1.25  # test examples may be longer than those that candidates were scored on
-SEEN = 16  # calls of a role by whose dearest the next one is reckoned
+SEEN = 16  # the last calls of a role, by the most expensive of which the next one is estimated
 _PROGRAM = tuple(role.name for role in ROLES if role.by_program)
 
 
@@ -30,15 +30,15 @@ class Reserve:
         self._last: dict[str, deque[Bill]] = {}
 
     def set_aside(self, baseline: Mapping[str, Tally], seconds: float, window: int) -> None:
-        """Keep for the final evaluation what it will need, going by the baseline and by what candidates take.
+        """Set aside what the final evaluation will need, estimated from the baseline and from the candidates so far.
 
-        Demos and longer instructions make each call of the result dearer than one of the baseline: tokens, cost and
-        seconds are kept twice over, and more once candidates are seen to take more.
+        Demos and longer instructions make each call of the result more expensive than one of the baseline: twice the
+        tokens, cost and seconds are set aside, and more once candidates turn out to take more.
 
         Args:
-            baseline: what it came to, by role: the result will make as many calls, and a judge will be asked as often.
-            seconds: that the baseline took.
-            window: calls that make a mean: no more than one candidate is scored with.
+            baseline: its use by role; the result will make as many calls, and a judge will be asked as often.
+            seconds: the baseline's wall time.
+            window: how many calls a mean is taken over; at most those that score one candidate.
         """
         self.kept, self._beside = Tally(), Tally()
         for role, used in baseline.items():
@@ -54,11 +54,11 @@ class Reserve:
         self._recent = deque(maxlen=max(1, window))
 
     def release(self) -> None:
-        """Let the final evaluation have what was kept for it."""
+        """Make what was set aside available to the final evaluation."""
         self.kept, self.seconds, self._program_calls = Tally(), 0.0, 0
 
     def learn(self, bill: Bill) -> None:
-        """See what a call takes, from one just billed or one billed in an earlier sitting."""
+        """Learn what a call takes, from one just billed or one billed in an earlier attempt."""
         if bill.timed_out:
             return
         self._last.setdefault(bill.role, deque(maxlen=SEEN)).append(bill)
@@ -83,27 +83,27 @@ class Reserve:
         return role in self._last
 
     def usual_seconds(self, role: str) -> float:
-        """The median of a role's last calls; 0 where none is known. One that hung says nothing of the next."""
+        """The median of a role's last calls, 0 where none is known; a median, so that one that hung does not count."""
         return median(one.seconds or 0.0 for one in self._last[role]) if self._last.get(role) else 0.0
 
     def for_calls(self, calls: Iterable[tuple[tuple[str, int], int]]) -> Tally:
-        """What calls on their way may come to: each as much as the dearest of its role's last ones.
+        """An estimate for calls in flight: each as much as the most expensive of its role's last ones.
 
-        One that asks at greater length than any of those is reckoned with as many more prompt tokens.
+        For a call whose prompt is longer than any of those, prompt tokens are added in proportion.
 
         Args:
-            calls: each a role and the length of what it asks, in characters, with how many there are of it.
+            calls: each a role and the length of the prompt in characters, with how many such calls there are.
         """
         found = Tally()
         for (role, chars), count in calls:
             last = self._last.get(role)
             if not last:
                 continue
-            dearest = max(one.tokens or 0 for one in last)
-            tokens = dearest + _tokens_beyond(last, chars)
+            highest = max(one.tokens or 0 for one in last)
+            tokens = highest + _tokens_beyond(last, chars)
             cost = max(one.cost_usd or 0.0 for one in last)
             found.prompt_tokens += count * tokens
-            found.femto_usd += count * to_femto(cost * tokens / dearest if dearest else cost)
+            found.femto_usd += count * to_femto(cost * tokens / highest if highest else cost)
         return found
 
 

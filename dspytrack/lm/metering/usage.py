@@ -1,4 +1,4 @@
-"""What LM calls took: the bill of one, the tally of many."""
+"""What LM calls used: the bill of one, the tally of many."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Bill:
     """What one call took: tokens, USD and wall seconds, each None where it is unknown.
 
     `prompt_chars` is the length of what was asked. `timed_out` marks a call whose response did not come in time: the
-    provider may charge for it, and tells nobody.
+    provider may charge for it, and does not report it.
     """
 
     role: str
@@ -40,9 +40,9 @@ class Bill:
 
 @dataclass
 class Tally:
-    """What some calls came to; `unpriced` and `untold` count those whose cost and whose tokens are unknown.
+    """The sum of some calls; `unpriced` and `unreported` count those whose cost and whose tokens are unknown.
 
-    `waited_seconds` were spent on being let go, not on the calls: a first call that goes alone holds up the others.
+    `waited_seconds` passed before the calls were admitted: a first call that goes alone holds up the others.
     Costs are added as whole femto-dollars (1e-15 USD), so that the sum does not depend on the order of the calls.
     """
 
@@ -55,7 +55,7 @@ class Tally:
     completion_tokens: int = 0
     femto_usd: int = 0
     unpriced: int = 0
-    untold: int = 0
+    unreported: int = 0
     replayed_seconds: float | None = 0.0
     waited_seconds: float = 0.0
 
@@ -65,7 +65,7 @@ class Tally:
             self.timed_out += 1
             return
         self.calls += 1
-        self.untold += bill.tokens is None
+        self.unreported += bill.tokens is None
         self.prompt_tokens += bill.prompt_tokens or 0
         self.completion_tokens += bill.completion_tokens or 0
         if bill.cost_usd is None:
@@ -74,7 +74,7 @@ class Tally:
             self.femto_usd += to_femto(bill.cost_usd)
 
     def replay(self, bill: Bill) -> None:
-        """Count a response billed in an earlier sitting, with the time it took then."""
+        """Count a response billed in an earlier attempt, with the time it took then."""
         self.add(bill)
         known = self.replayed_seconds is not None and bill.seconds is not None
         self.replayed_seconds = self.replayed_seconds + bill.seconds if known else None  # type: ignore[operator]
@@ -91,18 +91,18 @@ class Tally:
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens together, of the calls that told them."""
+        """Prompt and completion tokens together, of the calls that reported them."""
         return self.prompt_tokens + self.completion_tokens
 
     @property
     def known_prompt_tokens(self) -> int | None:
-        """Prompt tokens, or None where one call did not tell them."""
-        return None if self.untold else self.prompt_tokens
+        """Prompt tokens, or None where one call did not report them."""
+        return None if self.unreported else self.prompt_tokens
 
     @property
     def known_completion_tokens(self) -> int | None:
-        """Completion tokens, or None where one call did not tell them."""
-        return None if self.untold else self.completion_tokens
+        """Completion tokens, or None where one call did not report them."""
+        return None if self.unreported else self.completion_tokens
 
     def include(self, other: Tally) -> None:
         """Add what other calls came to."""
