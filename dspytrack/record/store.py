@@ -243,10 +243,13 @@ class Record:
 
     @property
     def last_written(self) -> float:
-        """When the run itself last wrote something (seconds since 1970); looking at it and sending it do not count."""
-        others = ("lock", "tracking.json")
-        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name not in others)
-        return max(path.stat().st_mtime for path in files)
+        """When an attempt last wrote something (seconds since 1970); its start where it has written nothing yet.
+
+        Only what grows while a run is at work counts: looking at a record, sending it and resuming it change other files.
+        """
+        info, grows = self.info, ("rows/*.jsonl", "candidates.jsonl", "responses.jsonl", "log.txt")
+        times = [path.stat().st_mtime for pattern in grows for path in self.folder.glob(pattern)]
+        return max([info.attempt.began_at if info.attempt else info.started_at, *times])
 
     def sync_to_disk(self) -> None:
         """Make what was appended durable; called where a phase ends."""

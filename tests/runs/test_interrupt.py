@@ -101,7 +101,7 @@ def test_what_has_changed_since_is_named_and_refused(tmp_path: Path) -> None:
         assert server.settled() == billed
         afresh = again(config, "--resume", "--allow-changes")
     assert afresh.returncode == 0
-    assert "starting afresh" in afresh.stderr
+    assert "starting a new run" in afresh.stderr
 
 
 def test_one_record_is_run_by_one_process(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Outcome:
             for name, value in self.document.items()
             if isinstance(value, int | float | str | None) and not any(word in name for word in MEASURED)
         }
-        for name in ("run_id", "record", "task_cached_calls", "task_failed_calls", "task_retried_calls"):
+        for name in ("run_id", "record_id", "record", "task_cached_calls", "task_failed_calls", "task_retried_calls"):
             kept.pop(name, None)
         return kept | {"program": self.program}
 
