@@ -18,6 +18,7 @@ from dspytrack.config.masking import masked
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import ChangedError, RunStop, UnreachableError
 from dspytrack.record.store import RUNS_DIR, Record, now
+from dspytrack.results.catalogue import usd
 from dspytrack.results.values import OptimizationResult, PerformanceMetrics
 from dspytrack.runs.events import Progress, Quiet
 from dspytrack.runs.interrupt import Cancellation, interruptible
@@ -238,7 +239,7 @@ def _way_back(record: Record, result: OptimizationResult) -> str:
     from dspytrack.tracking.run_view import resume_command
 
     known = result.metrics()
-    cost = f"${known['total_cost_usd']:.4f}" if "total_cost_usd" in known else "cost unknown"
+    cost = usd(known.get("total_cost_usd"))
     kept = f"{known.get('total_lm_calls', 0):.0f} LM calls, {cost}, are paid for and kept in {record.folder}"
     return f"{kept}; once the error is mended, go on with: {resume_command(record, result.status)}"
 

@@ -129,7 +129,7 @@ def _tell(line: str) -> None:
 
 def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
-    from dspytrack.results.values import METRIC_NAMES
+    from dspytrack.results.catalogue import METRIC_NAMES
     from dspytrack.tracking.ranking import no_metric
 
     known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dspytrack.results.catalogue import format_value
 from dspytrack.results.values import Candidate, Comparison
 
 WIDTH, HEIGHT, MARGIN = 640.0, 180.0, 34.0
@@ -52,8 +53,9 @@ def candidate_chart(candidates: Sequence[Candidate]) -> CandidateChart | None:
     best: float | None = None
     for index, one in enumerate(candidates):
         x = round(MARGIN * 1.5 + index / steps * (WIDTH - 2.5 * MARGIN), 1)
-        part = "" if one.whole else f" on {one.examples} examples"
-        dots.append(Dot(x, y(one.score), f"candidate {one.step} of {one.optimizer}: {one.score:.1%}{part}", one.whole))
+        score = format_value("validation_score", one.score)
+        some = "" if one.whole else f" on {one.examples} examples"
+        dots.append(Dot(x, y(one.score), f"candidate {one.step} of {one.optimizer}: {score}{some}", one.whole))
         if one.whole and (best is None or one.score > best):
             line += [] if best is None else [f"{x},{y(best)}"]
             best = one.score

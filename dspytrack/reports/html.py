@@ -10,7 +10,8 @@ from jinja2 import Environment, Template
 
 from dspytrack.record.store import Record
 from dspytrack.reports.charts import HEIGHT, WIDTH, candidate_chart, interval_chart
-from dspytrack.results.catalogue import format_value, measures
+from dspytrack.results.catalogue import format_value
+from dspytrack.results.measures import measures
 from dspytrack.results.values import OptimizationResult
 
 
@@ -50,4 +51,6 @@ def _change(before: float | None, after: float | None) -> str:
 @lru_cache
 def _template() -> Template:
     source = files("dspytrack.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["metric"] = lambda value, name, signed=False: format_value(name, value, signed)
+    return environment.from_string(source)

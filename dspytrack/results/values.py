@@ -13,8 +13,6 @@ Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
 Failure = Literal["call", "program", "metric"]
 
-HIGHER_IS_BETTER = {"success_rate": True, "quality_score": True, "avg_cost": False, "avg_latency_ms": False}
-
 
 class Value(BaseModel):
     """A frozen value."""
@@ -174,11 +172,3 @@ def _comparison_metrics(c: Comparison) -> dict[str, float | None]:
         "baseline_failed_calls": c.failed_baseline,
         "optimized_failed_calls": c.failed_optimized,
     }
-
-
-METRIC_NAMES = tuple(
-    [f"{side}_{name}" for side in ("baseline", "optimized") for name in PerformanceMetrics.model_fields]
-    + ["success_rate_improvement", "cost_reduction", "latency_reduction_ms", "quality_improvement"]
-    + ["improvement_percentage", "statistical_significance", "iterations", "duration_seconds"]
-)
-"""The metrics of the design's table, to the letter."""

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.compare import Terms, compare
-from dspytrack.results.values import (
-    HIGHER_IS_BETTER,
-    Comparison,
-    OptimizationResult,
-    PerformanceMetrics,
-    Row,
-    Status,
-)
+from dspytrack.results.catalogue import HIGHER_IS_BETTER
+from dspytrack.results.values import Comparison, OptimizationResult, PerformanceMetrics, Row, Status
 from dspytrack.runs.plan import Plan
 
 _STATUS: dict[str, Status] = {"budget": "budget_reached", "interrupted": "interrupted"}

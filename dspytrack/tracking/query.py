@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dspytrack.errors import NotFoundError, UsageError, did_you_mean
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES
 from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig
 from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies

@@ -10,9 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dspytrack.cli.render.next_commands import predict_command
-from dspytrack.results.catalogue import format_value
-
-_PAIRS = ("success_rate", "quality_score", "avg_cost", "avg_latency_ms", "latency_p50_ms", "latency_p95_ms")
+from dspytrack.results.catalogue import MEASURES, SIDES, format_value
 
 
 def print_run(document: dict[str, Any]) -> None:
@@ -24,11 +22,11 @@ def print_run(document: dict[str, Any]) -> None:
         console.print(f"{tags['verdict']}: {tags.get('verdict_reason', '')}", markup=False)
     if "error" in tags:
         console.print(f"error: {tags['error']}", markup=False)
-    pairs = Table("", "baseline", "optimized")
-    for name in _PAIRS:
-        values = [metrics.pop(f"{side}_{name}", None) for side in ("baseline", "optimized")]
-        if values != [None, None]:
-            pairs.add_row(name, *[format_value(name, value) or "unknown" for value in values])
+    pairs = Table("", *SIDES)
+    for measure in MEASURES:
+        values = {name: metrics.pop(name, None) for name in (f"{side}_{measure}" for side in SIDES)}
+        if set(values.values()) != {None}:
+            pairs.add_row(measure, *[format_value(name, value) or "unknown" for name, value in values.items()])
     if pairs.row_count:
         console.print(pairs)
     rest = Table("metric", "value")

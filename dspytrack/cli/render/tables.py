@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import typer
@@ -15,16 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.cli.options import Format
-from dspytrack.results.catalogue import format_value
+from dspytrack.results.catalogue import format_value, table_head
 
 _OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
 _GAP = 2  # between two columns
-_SHORT = {
-    "improvement_percentage": "improved",
-    "statistical_significance": "p-value",
-    "optimized_success_rate": "success",
-    "duration_seconds": "duration",
-}
 
 
 def print_runs(
@@ -61,7 +56,7 @@ def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns:
     console = Console(highlight=False)
     rows = _shown(cells, columns)
     outcomes = [_outcome(document, *row[1:3]) for document, row in zip(documents, rows, strict=True)]
-    heads = [escape(_SHORT.get(name, name.replace("_", " "))) for name in columns]
+    heads = [escape(table_head(name)) for name in columns]
     widths = [max(map(len, [*head.split(), *(row[3 + i] for row in rows)])) for i, head in enumerate(heads)]
     room = console.width - 2 - max(len(row[0]) for row in rows) - sum(width + _GAP for width in widths)
     beside = room >= _OUTCOME_WIDTH + _GAP  # else below the id: neither ids nor numbers are broken
@@ -70,7 +65,7 @@ def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns:
     if beside:
         table.add_column("outcome", min_width=_OUTCOME_WIDTH)
     for head, width in zip(heads, widths, strict=True):
-        table.add_column(head, justify="right", min_width=width)
+        table.add_column(fill(head, width), justify="right", min_width=width)
     for outcome, row in zip(outcomes, rows, strict=True):
         table.add_row(*([row[0], outcome] if beside else [f"{row[0]}\n{outcome}"]), *row[3:])
     console.print(table, width=console.width - min(room, 0), crop=False)
