@@ -16,7 +16,7 @@ from dspytrack.results.roles import ROLES
 Unit = Literal["fraction", "score", "USD", "ms", "s", "count", "p"]
 Better = Literal["higher", "lower"]
 
-SIDES = {"baseline": "of the program before", "optimized": "of the optimized program"}
+SIDES = {"baseline": "the program as it was", "optimized": "the optimized program"}
 _SIDE, _ROLE = "{side}_", "{role}_"
 _BOTH = "baseline, optimized"  # the group of a family whose members are each in the group of their side
 _FORMS: dict[Unit, tuple[str, str]] = {
@@ -49,21 +49,21 @@ class MetricInfo(NamedTuple):
     def members(self) -> Iterator[MetricInfo]:
         """The metrics of a family; of any other entry itself."""
         if self.name.startswith(_SIDE):
-            for side, of_it in SIDES.items():
-                yield self._member(_SIDE, side, of_it)
+            for side, of_what in SIDES.items():
+                yield self._member(_SIDE, side, of_what)
         elif self.name.startswith(_ROLE):
             for role in ROLES:
-                yield self._member(_ROLE, role.name, f"of {role.meaning}")
+                yield self._member(_ROLE, role.name, role.meaning)
         else:
             yield self
 
-    def _member(self, family: str, name: str, of_it: str) -> MetricInfo:
+    def _member(self, family: str, name: str, of_what: str) -> MetricInfo:
         return self._replace(
             name=f"{name}_{self.name.removeprefix(family)}",
             label=f"{name} {self.label}",
             head=self.head and f"{name} {self.head}",
             group=name if self.group == _BOTH else self.group,
-            meaning=f"{self.meaning}, {of_it}",
+            meaning=f"{self.meaning} ({of_what})",
         )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from dspytrack.cli.options import Format
 from dspytrack.cli.render.runs import print_run
 from dspytrack.cli.render.tables import print_runs
 
@@ -36,7 +35,7 @@ def test_neither_words_nor_ids_nor_numbers_are_broken_at_80_columns(
     columns: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    print_runs(RUNS, columns, Format.table)
+    print_runs(RUNS, columns, "table")
     out = capsys.readouterr().out
     words = set(out.split())
     assert {"1" * 32, "no", "difference", "shown", "inconclusive", "(unsent)", "failed"} <= words
@@ -50,7 +49,7 @@ def test_more_columns_than_fit_are_all_there(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    print_runs(RUNS, [*USUAL, *WIDE], Format.table)
+    print_runs(RUNS, [*USUAL, *WIDE], "table")
     assert {"125.0%", "1e-05", "100.0%", "$12.35", "12345.6", "0.877"} <= set(capsys.readouterr().out.split())
 
 
