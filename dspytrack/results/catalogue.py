@@ -137,6 +137,9 @@ ENTRIES = (
 METRICS = {one.name: one for entry in ENTRIES for one in entry.members()}
 """Each metric by the name it is logged under."""
 
+RESULT_METRICS = frozenset(name for name, one in METRICS.items() if not one.stepped)
+"""The names of the metrics that a result has."""
+
 MEASURES = {one.name.removeprefix(_SIDE): one for one in ENTRIES if one.name.startswith(_SIDE)}
 """What is measured of both programs, by its name without the side."""
 

@@ -5,9 +5,13 @@ Values only. `None` means unknown, and `unknown` says why. Names are those logge
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from dspytrack.errors import did_you_mean
+from dspytrack.results.catalogue import RESULT_METRICS
 
 Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
@@ -24,7 +28,7 @@ class Row(Value):
     """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
 
     A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: an LM call
-    (no answer came), the program (one came, and it made no output of it) or the metric; None in old records.
+    (no response came), the program (one came, and it made no output of it) or the metric; None in old records.
     """
 
     example_id: str
@@ -81,7 +85,7 @@ class Comparison(Value):
 class RoleUsage(Value):
     """LM use of one role: billed calls, their tokens and cost (None where unknown), calls answered from the cache.
 
-    What a provider may charge for the calls that timed out it does not tell: it is in no figure, the caps reckon it in.
+    What a provider charges for calls that timed out is not reported: no figure includes it, but the caps allow for it.
     """
 
     calls: int = 0
@@ -95,9 +99,9 @@ class RoleUsage(Value):
 
 
 class Candidate(Value):
-    """A candidate program's score (a fraction) on so many examples; steps number the programs as they came.
+    """A candidate program's score (a fraction) on `examples` examples; steps number the programs in their order.
 
-    A score on a part of the examples only (`whole` false: a minibatch) is no validation score.
+    A score on some of the examples only (`whole` false: a minibatch) is no validation score.
     """
 
     step: int
@@ -108,9 +112,10 @@ class Candidate(Value):
 
 
 class OptimizationResult(Value):
-    """The whole outcome of a run, as written to the record and shown by every command.
+    """The result of a run, as written to the record and shown by every command.
 
-    `unreachable`: it failed for something outside, such as its LM, and not for what it was given.
+    Each metric of the catalogue is an attribute as well, None where it is unknown: `result.improvement_percentage`.
+    `unreachable` says that the run failed because something outside, such as its LM, could not be reached.
     """
 
     run_id: str
@@ -134,8 +139,22 @@ class OptimizationResult(Value):
     error: str | None = None
     unreachable: bool = False
 
+    def __getattr__(self, name: str) -> float | None:
+        """A metric by the name it is logged under; None where it is unknown.
+
+        Raises:
+            AttributeError: for any other name, with the nearest one.
+        """
+        if name in RESULT_METRICS:
+            return self.metrics().get(name)
+        near = "" if name.startswith("_") else did_you_mean(name, dir(self))
+        raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.{near}")
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted({*super().__dir__(), *RESULT_METRICS})
+
     def metrics(self) -> dict[str, float]:
-        """Every known figure by its logged name (`improvement_percentage` is a fraction)."""
+        """Every known metric by the name it is logged under (`improvement_percentage` is a fraction)."""
         found: dict[str, float | None] = {"iterations": self.iterations, "duration_seconds": self.duration_seconds}
         if self.comparison is not None:
             found |= _comparison_metrics(self.comparison)
