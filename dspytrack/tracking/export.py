@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dspytrack.config.keys import flat
+from dspytrack.record.checksum import sha256_of
 from dspytrack.record.info import RunInfo, TrackingInfo
 from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import INPUTS, Record, now
@@ -183,7 +184,7 @@ def _send_artifacts(client: MlflowClient, run_id: str, record: Record, files: It
     try:
         for path in files:
             name = path.relative_to(record.artifacts)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            digest = sha256_of(path) if path.is_file() else ""
             if digest and sent.get(name.as_posix()) != digest:
                 folder = name.parent.as_posix()
                 client.log_artifact(run_id, str(path), None if folder == "." else folder)
