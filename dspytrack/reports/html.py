@@ -1,4 +1,4 @@
-"""A record -> one offline HTML page: verdict, figures, candidates, what changed, every test example."""
+"""A record -> one HTML page that needs no network: verdict, metrics, candidates, what changed, every test example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspytrack.results.values import OptimizationResult
 
 
 def write_report(record: Record, result: OptimizationResult) -> None:
-    """Write artifacts/report.html; it needs no network to be read."""
+    """Write artifacts/report.html, which loads nothing from a network."""
     page = _template().render(
         name=record.info.run_name,
         result=result,
@@ -33,7 +33,7 @@ def write_report(record: Record, result: OptimizationResult) -> None:
 
 
 def _examples(record: Record) -> dict[str, list[dict[str, Any]]]:
-    """The test examples by what became of them."""
+    """The test examples by how their score changed."""
     table = record.read("artifacts/evaluation.json") or {"columns": [], "data": []}
     found: dict[str, list[dict[str, Any]]] = {"lower": [], "higher": [], "failed": [], "same": []}
     for row in table["data"]:

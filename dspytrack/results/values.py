@@ -1,6 +1,6 @@
-"""What a run found: scores of two programs, their comparison, and the result as a whole.
+"""The result of a run as values: rows of scores, the comparison of two programs, LM use, the whole.
 
-Values only. `None` means unknown, and `unknown` says why. Names are those logged to MLflow.
+`None` means unknown, and `unknown` says why. What each metric means is in `catalogue.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which run may be the best by which metric, and which names are metrics at all."""
+"""Which runs may be the best by a metric, which direction of it is better, and which names are metrics."""
 
 from __future__ import annotations
 
@@ -44,9 +44,13 @@ def no_metric(name: str, known: Iterable[str]) -> UsageError:
 
 
 def check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
-    """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
+    """Check that some run has each metric that a filter or an order names: MLflow itself would say nothing.
+
+    Raises:
+        UsageError: for a metric that no run has, with the nearest name.
+    """
     for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
-        if name in METRIC_NAMES:  # that only failed runs are there yet is no mistake
+        if name in METRIC_NAMES:  # runs that failed may not have it yet
             continue
         if client.search_runs([experiment_id], f"metrics.`{name}` >= {_LEAST}", max_results=1):
             continue

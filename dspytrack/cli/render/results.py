@@ -36,9 +36,9 @@ def print_result(result: OptimizationResult, as_json: bool, answer: TextIO, expe
 
     Args:
         result: of the run.
-        as_json: for a machine.
-        answer: where to.
-        experiment: the one that commands look into by themselves.
+        as_json: whether to print one JSON document instead.
+        answer: the stream to print to.
+        experiment: the one that commands use by default.
     """
     if as_json:
         typer.echo(json.dumps(result_document(result), indent=2, allow_nan=False), file=answer)
@@ -94,7 +94,7 @@ def _print_next(console: Console, result: OptimizationResult, commands: list[str
 
 
 def _next_commands(result: OptimizationResult, record: Record, experiment: str | None) -> list[str]:
-    """How the run goes on; where it is found; how its program is got at."""
+    """How to resume the run, how to look at it, and how to get its program."""
     resume, where = resume_command(record), record.tracking.experiment
     found = [resume] if resume else []
     if result.tracking_error:

@@ -21,7 +21,7 @@ from dspytrack.results.catalogue import format_value, table_head
 Run = dict[str, Any]
 """A run view: one run as plain data, as `--json` prints it."""
 
-_OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
+_OUTCOME_WIDTH = len("no difference")  # the longest text of an outcome that is kept in one line
 _GAP = 2  # between two columns
 _HEADS = ("run_id", "status", "verdict")
 
