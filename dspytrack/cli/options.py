@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,24 +13,9 @@ if TYPE_CHECKING:
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
 Experiment = Annotated[str | None, typer.Option("--experiment", help="Default: that of the env file.")]
-Significant = Annotated[bool, typer.Option("--significant", help="Of best: only runs found better, with p < 0.05.")]
+Significant = Annotated[bool, typer.Option("--significant", help="With best: only runs found better, with p < 0.05.")]
+Format = Literal["table", "json", "csv", "md"]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-
-
-class Format(str, Enum):
-    """How runs are printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-    md = "md"
-
-
-class Order(str, Enum):
-    """Which end of a metric is the best."""
-
-    desc = "desc"
-    asc = "asc"
 
 
 def config_from(env_file: Path | None) -> MLflowConfig:
@@ -42,14 +26,14 @@ def config_from(env_file: Path | None) -> MLflowConfig:
 
 
 def tracked_in(env_file: Path | None) -> MLflowConfig:
-    """The MLflow settings of a run, seen to be such that it can be written there."""
+    """The MLflow settings of a run, checked to be writable."""
     config = config_from(env_file)
     config.check_writable()
     return config
 
 
 def tracker_from(env_file: Path | None, experiment: str | None) -> MLflowTracker:
-    """The door to MLflow of a command; an experiment that is named has to be there."""
+    """The tracker that a command reads runs with; an experiment that is named has to exist."""
     from dspytrack.tracking.query import MLflowTracker
 
     config = config_from(env_file)

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import typer
 
-from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Order, Significant, config_from, tracker_from
+from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Significant, config_from, tracker_from
 
 app = typer.Typer(no_args_is_help=True, help="Find and look at runs.")
 _DEFAULT = "improvement_percentage,statistical_significance,optimized_success_rate"
-Columns = Annotated[str, typer.Option("--columns", help="Metrics to show, with commas.")]
+
+
+def complete_metric(incomplete: str) -> list[tuple[str, str]]:
+    """The names of metrics that begin as typed, each with its meaning, for the shell."""
+    from dspytrack.results.catalogue import METRICS
+
+    return [(name, one.meaning) for name, one in METRICS.items() if name.startswith(incomplete)]
+
+
+def complete_columns(incomplete: str) -> list[tuple[str, str]]:
+    """As `complete_metric`, for the last of several names with commas."""
+    before, comma, last = incomplete.rpartition(",")
+    return [(f"{before}{comma}{name}", meaning) for name, meaning in complete_metric(last)]
+
+
+Columns = Annotated[
+    str,
+    typer.Option("--columns", help="Metrics to show, separated by commas.", autocompletion=complete_columns),
+]
+Metric = Annotated[str, typer.Option("--metric", help="The metric to rank runs by.", autocompletion=complete_metric)]
 Filter = Annotated[str, typer.Option("--filter", help="In MLflow's syntax, such as metrics.iterations > 5.")]
+Order = Annotated[
+    Literal["desc", "asc"] | None, typer.Option("--order", help="Default: the metric's better direction.")
+]
 
 
 @app.command()
@@ -23,9 +46,9 @@ def search(
     ] = None,
     max_results: Annotated[int, typer.Option("--max-results", min=1)] = 100,
     columns: Columns = _DEFAULT,
-    form: Annotated[Format, typer.Option("--format")] = Format.table,
+    form: Annotated[Format, typer.Option("--format")] = "table",
     as_json: Json = False,
-    local: Annotated[bool, typer.Option("--local", help="The records in this folder; no server is asked.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="The records in this folder; asks no server.")] = False,
     experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
@@ -41,44 +64,39 @@ def search(
         from dspytrack.record.store import RUNS_DIR
 
         if filter_string or order_by:
-            raise UsageError("--filter and --order-by are MLflow's; --local lists records as they are")
+            raise UsageError("--filter and --order-by are MLflow's; --local lists records, newest first")
         nothing = f"no runs under {RUNS_DIR}; `dspytrack optimize config.yaml` makes one"
-        documents = [document for _, document in islice(read_each(of_record, RUNS_DIR, _tell), max_results)]
+        runs = [run for _, run in islice(read_each(of_record, RUNS_DIR, _warn), max_results)]
     else:
         tracker = tracker_from(env_file, experiment)
-        documents = [of_run(run) for run in tracker.search(filter_string, max_results, order_by)]
+        runs = [of_run(run) for run in tracker.search(filter_string, max_results, order_by)]
         nothing = f"no runs{' that fit' if filter_string else ''} in {tracker.place}"
         nothing += "" if filter_string else "; `dspytrack optimize config.yaml` makes one"
-    print_runs(documents, _known(_names(columns), documents), Format.json if as_json else form, nothing)
+    print_runs(runs, _known(_names(columns), runs), "json" if as_json else form, nothing)
 
 
 @app.command()
 def best(
-    metric: Annotated[str, typer.Option("--metric", help="What the best is the best by.")] = "improvement_percentage",
-    order: Annotated[Order | None, typer.Option("--order", help="Default: the metric's own better way.")] = None,
+    metric: Metric = "improvement_percentage",
+    order: Order = None,
     filter_string: Filter = "",
     significant: Significant = False,
-    form: Annotated[str, typer.Option("--format", help="table, json, csv, md or id.")] = "table",
+    form: Annotated[Literal["table", "json", "csv", "md", "id"], typer.Option("--format")] = "table",
     as_json: Json = False,
     experiment: Experiment = None,
     env_file: EnvFile = None,
 ) -> None:
     """The best finished run by a metric."""
     from dspytrack.cli.render.tables import print_runs
-    from dspytrack.errors import UsageError, did_you_mean
     from dspytrack.tracking.run_view import of_run
 
-    known = [*Format.__members__, "id"]
-    if form not in known:
-        raise UsageError(f"--format: expected {', '.join(known)}, not {form}.{did_you_mean(form, known)}")
-    wanted = order.value if order else None
-    run = tracker_from(env_file, experiment).best(metric, wanted, filter_string, significant)
+    run = tracker_from(env_file, experiment).best(metric, order, filter_string, significant)
     if as_json or form == "json":
         typer.echo(json.dumps(of_run(run), indent=2, allow_nan=False))
     elif form == "id":
         typer.echo(run.info.run_id)
     else:
-        print_runs([of_run(run)], list(dict.fromkeys([metric, *_names(_DEFAULT)])), Format(form))
+        print_runs([of_run(run)], list(dict.fromkeys([metric, *_names(_DEFAULT)])), form)
 
 
 @app.command()
@@ -93,17 +111,17 @@ def show(
     from dspytrack.cli.render.runs import print_run
     from dspytrack.tracking.run_view import of_ref
 
-    document = of_ref(tracker_from(env_file, experiment), ref, significant)
+    run = of_ref(tracker_from(env_file, experiment), ref, significant)
     if as_json:
-        typer.echo(json.dumps(document, indent=2, allow_nan=False))
+        typer.echo(json.dumps(run, indent=2, allow_nan=False))
     else:
-        print_run(document)
+        print_run(run)
 
 
 @app.command()
 def sync(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="One run; without it all that is local.")
+        str | None, typer.Argument(metavar="[RUN]", help="One run; without it every local run that is not in MLflow.")
     ] = None,
     as_json: Json = False,
     env_file: EnvFile = None,
@@ -112,7 +130,7 @@ def sync(
     from dspytrack.tracking.sync import sync as send
 
     sent = []
-    for record, mlflow_run_id in send(config_from(env_file), run_id, tell=_tell):
+    for record, mlflow_run_id in send(config_from(env_file), run_id, tell=_warn):
         sent.append({"record": record.run_id, "run_id": mlflow_run_id})
         if not as_json:
             typer.echo(f"{record.run_id} -> {mlflow_run_id}")
@@ -123,18 +141,18 @@ def sync(
         typer.echo("next: dspytrack runs search")
 
 
-def _tell(line: str) -> None:
+def _warn(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _known(columns: list[str], documents: list[dict[str, Any]]) -> list[str]:
+def _known(columns: list[str], runs: Sequence[dict[str, Any]]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
-    from dspytrack.results.values import METRIC_NAMES
+    from dspytrack.results.catalogue import METRIC_NAMES
     from dspytrack.tracking.ranking import no_metric
 
-    known = {name for document in documents for name in document["metrics"]} | set(METRIC_NAMES)
+    known = {name for run in runs for name in run["metrics"]} | set(METRIC_NAMES)
     for name in columns:
-        if documents and name not in known:
+        if runs and name not in known:
             raise no_metric(name, known)
     return columns
 

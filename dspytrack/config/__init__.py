@@ -1,1 +1,1 @@
-"""The config file: its schema, how it is read, where its values lie."""
+"""The config file: its schema, how it is read, and what in it is a secret."""

@@ -1,4 +1,4 @@
-"""`${VAR}` and `${VAR:-default}` in a text: what they look like, and the text with the environment's values."""
+"""`${VAR}` and `${VAR:-default}` in a text: their pattern, and how they are replaced."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def filled(text: str, value_of: Callable[[str, str | None], str]) -> str:
 
     Args:
         text: any.
-        value_of: given a variable's name and its default, or None.
+        value_of: gives a variable's value, from its name and its default (None without one).
     """
     return VARIABLE.sub(lambda match: value_of(match.group(1), match.group(2)), text)

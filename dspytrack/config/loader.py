@@ -1,6 +1,6 @@
-"""config.yaml -> OptimizationRequest: reads, fills `${VAR}`, applies `--set`, and says where a fault is.
+"""config.yaml -> OptimizationRequest: reads the file, applies `--set`, fills in `${VAR}`, and locates each fault.
 
-Owns everything that knows a line number. What the keys mean is `request.py`'s.
+Owns everything that knows a line number; the keys and what they mean are in `schema.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load_request(
 
     Args:
         path: the YAML file.
-        overrides: `a.b=value` settings, the value in YAML.
+        overrides: settings such as `a.b=value`, the value in YAML.
         environ: where `${VAR}` is looked up; the process environment by default.
 
     Raises:
@@ -53,7 +53,7 @@ def load_request(
 
 
 def line_of(path: Path, key: str) -> int | None:
-    """The line of a dotted key in a config file; that of its nearest parent where it is not written."""
+    """The line of a dotted key in a config file, or of its nearest parent that is written there."""
     return _line(_parse(path), loc_of(key))
 
 
@@ -99,7 +99,7 @@ def _apply(document: Any, override: str) -> None:
 
 
 def _setting(key: str, text: str) -> Any:
-    """A value as YAML; where text belongs, what YAML would take for a number or the like stays as it is written."""
+    """The value of an override, read as YAML; where text belongs, `1.10` or `true` stays text."""
     loc = loc_of(key)
     try:
         value = YAML(typ="safe").load(text)
@@ -113,15 +113,18 @@ def _setting(key: str, text: str) -> Any:
 
 
 def _check_index(node: Any, part: str, key: str) -> None:
-    """A list's entries are named by number."""
+    """Check that a list's entry is named by its number."""
     if isinstance(node, list) and not (part.isdigit() and int(part) < len(node)):
         raise ConfigError(f"expected a number below {len(node)} in place of `{part}`", file="--set", key=key)
 
 
 def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, str]) -> Any:
-    """Plain data with variables filled in: as text where text belongs, else as YAML; refuses secrets.
+    """Plain data with its variables filled in: as text where text belongs, else as YAML.
 
-    A secret's variable is left as it is written where an LM will fill it in.
+    A variable in an LM's options that holds a secret is kept as `${VAR}`: it is filled in when the LM is built.
+
+    Raises:
+        ConfigError: for a secret that is written out or would be filled in, and for a variable that is not set.
     """
     if isinstance(node, dict):
         return {str(k): _fill(v, (*loc, str(k)), document, path, environ) for k, v in node.items()}
@@ -157,10 +160,10 @@ def _fill(node: Any, loc: Loc, document: Any, path: Path, environ: Mapping[str, 
 
 
 def _plain(node: Any, where: dict[str, Any]) -> Any:
-    """A value without what ruamel keeps of how it was written: its numbers are classes of its own, which no LM takes.
+    """A value of Python's own classes: ruamel's numbers are subclasses, which keep their spelling and no LM takes.
 
     Raises:
-        ConfigError: for a value of a kind that only YAML knows.
+        ConfigError: for a kind of value that only YAML has.
     """
     if isinstance(node, ScalarBoolean):
         return bool(node)
@@ -175,7 +178,7 @@ def _plain(node: Any, where: dict[str, Any]) -> Any:
 
 
 def _line(document: Any, loc: Loc) -> int | None:
-    """The 1-based line where a place is written; its nearest written parent otherwise."""
+    """The line (from 1) of a path, or of its nearest parent that is written in the file."""
     node, line = document, None
     for part in loc:
         place = getattr(node, "lc", None)
@@ -192,7 +195,7 @@ def _line(document: Any, loc: Loc) -> int | None:
 
 
 def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
-    """The first fault as a sentence with its place and the nearest right word."""
+    """The first fault as a sentence, with its place and the nearest known word."""
     faults = error.errors()
     typos = [one for one in faults if one["type"] == "extra_forbidden"]  # these explain what is missing, too
     fault = (typos or faults)[0]
@@ -219,7 +222,7 @@ def _explain(error: ValidationError, document: Any, path: Path) -> ConfigError:
 
 @contextmanager
 def located(path: Path) -> Iterator[None]:
-    """Give a ConfigError raised inside that names only a key its file and line."""
+    """Add the file and the line to a ConfigError from inside that names only a key."""
     try:
         yield
     except ConfigError as error:

@@ -47,7 +47,7 @@ class Optimizer(Section):
 
 
 class Objective(Section):
-    """A metric that takes part in improvement_percentage."""
+    """A metric that counts in improvement_percentage, with its weight and the value to reach."""
 
     metric: ObjectiveMetric
     target_value: float | None = None
@@ -80,7 +80,7 @@ class Significance(Section):
 
 
 class Tracking(Section):
-    """Where in MLflow the run goes."""
+    """Where in MLflow the run is logged, and with which tags."""
 
     experiment_name: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)

@@ -120,14 +120,14 @@ def decoded(text: str) -> bytes:
 
 
 def is_secret_place(loc: Loc) -> bool:
-    """Whether what stands at a path of the request is a secret, by a name on the way to it."""
+    """Whether the value at a path of the request is a secret, by any name in the path."""
     names = [part for part in loc if isinstance(part, str)]
     in_header = any(_HEADERS & set(_words(name)[-1:]) for name in names[:-1])
     return any(names_secret(name, in_header) for name in names)
 
 
 def may_refer(loc: Loc) -> bool:
-    """Whether a secret place takes `${VAR}`: it stays as it is written, and only the LM that is built has the value."""
+    """Whether a secret is written as `${VAR}` here: the request keeps the variable, the built LM gets its value."""
     return dotted(loc).startswith(_LM_OPTIONS) and is_secret_place(loc)
 
 
@@ -135,8 +135,8 @@ def written_secret(data: Any, loc: Loc = ()) -> Loc | None:
     """The path to the first secret that is written out in plain data, or None.
 
     Args:
-        data: a request, or what stands at `loc` of one.
-        loc: where it stands.
+        data: a request, or the value at `loc` of one.
+        loc: the path to it.
     """
     if isinstance(data, Mapping):
         found: Iterator[Loc | None] = (written_secret(value, (*loc, str(key))) for key, value in data.items())
@@ -170,7 +170,7 @@ def _is_written(loc: Loc, value: Any) -> bool:
 
 
 def _server_of(address: str) -> str:
-    """The part of an address that names the server; nothing where it cannot be read."""
+    """The server that an address names; empty where the address cannot be read."""
     try:
         return urlsplit(address).netloc
     except ValueError:

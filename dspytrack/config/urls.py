@@ -1,4 +1,4 @@
-"""Whether a text is the address of a web server."""
+"""What is wrong with the address of a web server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SPACES = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def fault_of(address: str) -> str | None:
-    """What is wrong with an http(s) address, in words; None where it is one."""
+    """What is wrong with an http(s) address, in words; None if nothing is."""
     if not address.startswith(("http:", "https:")):
         return "it does not begin with http:// or https://"
     if _SPACES.search(address):

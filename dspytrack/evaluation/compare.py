@@ -14,7 +14,8 @@ import numpy as np
 from dspytrack.config.schema import Objective
 from dspytrack.evaluation.failures import as_worst, commonest, counted, unusable
 from dspytrack.evaluation.statistics import Evidence, fewest_pairs, weigh
-from dspytrack.results.values import HIGHER_IS_BETTER, Comparison, PerformanceMetrics, Row, Verdict
+from dspytrack.results.catalogue import HIGHER_IS_BETTER
+from dspytrack.results.values import Comparison, PerformanceMetrics, Row, Verdict
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dspytrack.config.masking import masked
 from dspytrack.errors import UsageError, did_you_mean
 from dspytrack.programs.outputs import plain
+from dspytrack.record.checksum import sha256_of
 
 if TYPE_CHECKING:
     import dspy
@@ -51,7 +51,7 @@ def pack(
         files.append(f"{name}.pkl")
     else:
         notes["no_pickle"] = why_not
-    notes["sha256"] = {one: _sha256(folder / one) for one in files}
+    notes["sha256"] = {one: sha256_of(folder / one) for one in files}
     _write(folder / f"{name}_metadata.json", notes)
 
 
@@ -112,7 +112,7 @@ def verify(folder: Path, name: str = NAME) -> dict[str, Any]:
             if one.endswith(".pkl"):
                 continue
             raise UsageError(f"{folder / one}: missing")
-        if _sha256(folder / one) != expected:
+        if sha256_of(folder / one) != expected:
             raise UsageError(f"{folder / one}: its sha256 is not the one in the metadata; it is not loaded")
     return metadata
 
@@ -208,7 +208,3 @@ def _fields(row: Mapping[str, Any] | str, inputs: Sequence[str]) -> dict[str, An
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -245,7 +245,7 @@ class Record:
     def last_written(self) -> float:
         """When an attempt last wrote something (seconds since 1970); its start where it has written nothing yet.
 
-        Only what grows while a run is at work counts: looking at a record, sending it and resuming it change other files.
+        Only what grows while a run is at work counts: looking at, sending and resuming a record change other files.
         """
         info, grows = self.info, ("rows/*.jsonl", "candidates.jsonl", "responses.jsonl", "log.txt")
         times = [path.stat().st_mtime for pattern in grows for path in self.folder.glob(pattern)]

@@ -1,17 +1,18 @@
-"""Where the marks of the report's charts stand, in the units of their SVG."""
+"""The coordinates of the report's charts, in the units of their SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dspytrack.results.catalogue import format_value
 from dspytrack.results.values import Candidate, Comparison
 
 WIDTH, HEIGHT, MARGIN = 640.0, 180.0, 34.0
 
 
 class Dot(NamedTuple):
-    """A candidate: its place, what is said of it, and whether it was scored on all validation examples."""
+    """A candidate: its coordinates, its label, and whether it was scored on all validation examples."""
 
     x: float
     y: float
@@ -20,7 +21,7 @@ class Dot(NamedTuple):
 
 
 class CandidateChart(NamedTuple):
-    """Candidates by step, the best whole score so far as a line, and the grid: (y, score in words)."""
+    """Candidates by step, the best whole score so far as a line, and the grid: (y, its label)."""
 
     dots: list[Dot]
     best: str
@@ -28,7 +29,7 @@ class CandidateChart(NamedTuple):
 
 
 class IntervalChart(NamedTuple):
-    """The interval of the score difference on a scale that shows 0: places of its ends, its middle and 0."""
+    """The interval of the score difference on a scale that shows 0: x of its ends, its middle and 0."""
 
     low: float
     high: float
@@ -37,7 +38,7 @@ class IntervalChart(NamedTuple):
 
 
 def candidate_chart(candidates: Sequence[Candidate]) -> CandidateChart | None:
-    """Places of the candidates; None where fewer than two were scored: there is no course to see."""
+    """The coordinates of the candidates; None where fewer than two were scored, which make no line."""
     if len(candidates) < 2:
         return None
     scores = [one.score for one in candidates]
@@ -52,8 +53,9 @@ def candidate_chart(candidates: Sequence[Candidate]) -> CandidateChart | None:
     best: float | None = None
     for index, one in enumerate(candidates):
         x = round(MARGIN * 1.5 + index / steps * (WIDTH - 2.5 * MARGIN), 1)
-        part = "" if one.whole else f" on {one.examples} examples"
-        dots.append(Dot(x, y(one.score), f"candidate {one.step} of {one.optimizer}: {one.score:.1%}{part}", one.whole))
+        score = format_value("validation_score", one.score)
+        some = "" if one.whole else f" on {one.examples} examples"
+        dots.append(Dot(x, y(one.score), f"candidate {one.step} of {one.optimizer}: {score}{some}", one.whole))
         if one.whole and (best is None or one.score > best):
             line += [] if best is None else [f"{x},{y(best)}"]
             best = one.score
@@ -64,7 +66,7 @@ def candidate_chart(candidates: Sequence[Candidate]) -> CandidateChart | None:
 
 
 def interval_chart(c: Comparison) -> IntervalChart | None:
-    """Places of the interval's ends; None where there is no interval."""
+    """The coordinates of the interval; None where there is no interval."""
     if c.interval_low is None or c.interval_high is None or c.quality_improvement is None:
         return None
     reach = 1.1 * max(abs(c.interval_low), abs(c.interval_high)) or 1.0

@@ -1,4 +1,4 @@
-"""A record -> one offline HTML page: verdict, figures, candidates, what changed, every test example."""
+"""A record -> one HTML page that needs no network: verdict, metrics, candidates, what changed, every test example."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from jinja2 import Environment, Template
 
 from dspytrack.record.store import Record
 from dspytrack.reports.charts import HEIGHT, WIDTH, candidate_chart, interval_chart
-from dspytrack.results.catalogue import format_value, measures
+from dspytrack.results.catalogue import format_value
+from dspytrack.results.measures import measures
 from dspytrack.results.values import OptimizationResult
 from dspytrack.runs.events import Event, Finished
 
@@ -28,7 +29,7 @@ class ReportWriter:
 
 
 def write_report(record: Record, result: OptimizationResult) -> None:
-    """Write artifacts/report.html; it needs no network to be read."""
+    """Write artifacts/report.html, which loads nothing from a network."""
     page = _template().render(
         name=record.info.run_name,
         result=result,
@@ -45,7 +46,7 @@ def write_report(record: Record, result: OptimizationResult) -> None:
 
 
 def _examples(record: Record) -> dict[str, list[dict[str, Any]]]:
-    """The test examples by what became of them."""
+    """The test examples by how their score changed."""
     table = record.read("artifacts/evaluation.json") or {"columns": [], "data": []}
     found: dict[str, list[dict[str, Any]]] = {"lower": [], "higher": [], "failed": [], "same": []}
     for row in table["data"]:
@@ -63,4 +64,6 @@ def _change(before: float | None, after: float | None) -> str:
 @lru_cache
 def _template() -> Template:
     source = files("dspytrack.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["metric"] = lambda value, name, signed=False: format_value(name, value, signed)
+    return environment.from_string(source)

@@ -1,4 +1,4 @@
-"""Names of tags and params as MLflow takes them, known without importing MLflow."""
+"""Names of tags and params as MLflow accepts them, known without importing MLflow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FOREIGN = re.compile(r"[^\w\-. /:]")
 
 
 def storable(key: str) -> str:
-    """The name under which MLflow takes a key: no foreign characters, and a path that says itself."""
+    """The name under which MLflow accepts a key: no other characters than it allows, and a normalized path."""
     parts = [part for part in _FOREIGN.sub("_", key).split("/") if part not in ("", ".")]
     name = "/".join("__" if part == ".." else part for part in parts)[:LONGEST_NAME].rstrip("/")
     return re.sub(r"^\.\.", "__", name) or "_"
 
 
 def names_of(keys: Iterable[str]) -> dict[str, str]:
-    """A name of its own for each key; a key that MLflow takes as it is keeps it."""
+    """A distinct name for each key; a key that MLflow accepts as it is keeps its own."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for key in sorted(keys, key=lambda one: storable(one) != one):
@@ -33,7 +33,7 @@ def names_of(keys: Iterable[str]) -> dict[str, str]:
 
 
 def fault_of_tag(key: str, value: str) -> str | None:
-    """What is wrong with a tag of the user's own, None where MLflow stores it as it is."""
+    """What is wrong with a user's tag, in words; None if MLflow stores it as it is."""
     if key.startswith("mlflow."):
         return f"`{key}`: tags that begin with `mlflow.` are MLflow's own; give it another name"
     if storable(key) != key:

@@ -1,19 +1,21 @@
-"""What a run found: scores of two programs, their comparison, and the result as a whole.
+"""The result of a run as values: rows of scores, the comparison of two programs, LM use, the whole.
 
-Values only. `None` means unknown, and `unknown` says why. Names are those logged to MLflow.
+`None` means unknown, and `unknown` says why. What each metric means is in `catalogue.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+
+from dspytrack.errors import did_you_mean
+from dspytrack.results.catalogue import RESULT_METRICS
 
 Verdict = Literal["better", "worse", "no difference shown", "inconclusive"]
 Status = Literal["completed", "budget_reached", "interrupted", "failed"]
 Failure = Literal["call", "program", "metric"]
-
-HIGHER_IS_BETTER = {"success_rate": True, "quality_score": True, "avg_cost": False, "avg_latency_ms": False}
 
 
 class Value(BaseModel):
@@ -26,7 +28,7 @@ class Row(Value):
     """One evaluated example: score in the metric's unit, tokens, cost_usd and latency_ms of that one call.
 
     A failed call has `error` set and `score` None: missing data, never a zero. `failure` is what failed: an LM call
-    (no answer came), the program (one came, and it made no output of it) or the metric; None in old records.
+    (no response came), the program (one came, and it made no output of it) or the metric; None in old records.
     """
 
     example_id: str
@@ -83,7 +85,7 @@ class Comparison(Value):
 class RoleUsage(Value):
     """LM use of one role: billed calls, their tokens and cost (None where unknown), calls answered from the cache.
 
-    What a provider may charge for the calls that timed out it does not tell: it is in no figure, the caps reckon it in.
+    What a provider charges for calls that timed out is not reported: no figure includes it, but the caps allow for it.
     """
 
     calls: int = 0
@@ -97,9 +99,9 @@ class RoleUsage(Value):
 
 
 class Candidate(Value):
-    """A candidate program's score (a fraction) on so many examples; steps number the programs as they came.
+    """A candidate program's score (a fraction) on `examples` examples; steps number the programs in their order.
 
-    A score on a part of the examples only (`whole` false: a minibatch) is no validation score.
+    A score on some of the examples only (`whole` false: a minibatch) is no validation score.
     """
 
     step: int
@@ -113,7 +115,8 @@ class OptimizationResult(Value):
     """The whole result of a run, as written to the record and shown by every command.
 
     `record_id` is the run's id for life and names its record; `mlflow_run_id` is set once the run is in MLflow.
-    `unreachable` says that the run failed because of something outside, such as its LM, not of what it was given.
+    Each metric of the catalogue is an attribute as well, None where it is unknown: `result.improvement_percentage`.
+    `unreachable` says that the run failed because something outside, such as its LM, could not be reached.
     """
 
     record_id: str
@@ -137,14 +140,34 @@ class OptimizationResult(Value):
     error: str | None = None
     unreachable: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, data: Any) -> Any:
+        """`run_id` is written with the other fields and is none of them."""
+        return {name: value for name, value in data.items() if name != "run_id"} if isinstance(data, dict) else data
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def run_id(self) -> str:
         """The id to look the run up by: MLflow's where the run is tracked, else the record's."""
         return self.mlflow_run_id or self.record_id
 
+    def __getattr__(self, name: str) -> float | None:
+        """A metric by the name it is logged under; None where it is unknown.
+
+        Raises:
+            AttributeError: for any other name, with the nearest one.
+        """
+        if name in RESULT_METRICS:
+            return self.metrics().get(name)
+        near = "" if name.startswith("_") else did_you_mean(name, dir(self))
+        raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.{near}")
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted({*super().__dir__(), *RESULT_METRICS})
+
     def metrics(self) -> dict[str, float]:
-        """Every known figure by its logged name (`improvement_percentage` is a fraction)."""
+        """Every known metric by the name it is logged under (`improvement_percentage` is a fraction)."""
         found: dict[str, float | None] = {"iterations": self.iterations, "duration_seconds": self.duration_seconds}
         if self.comparison is not None:
             found |= _comparison_metrics(self.comparison)
@@ -181,11 +204,3 @@ def _comparison_metrics(c: Comparison) -> dict[str, float | None]:
         "baseline_failed_calls": c.failed_baseline,
         "optimized_failed_calls": c.failed_optimized,
     }
-
-
-METRIC_NAMES = tuple(
-    [f"{side}_{name}" for side in ("baseline", "optimized") for name in PerformanceMetrics.model_fields]
-    + ["success_rate_improvement", "cost_reduction", "latency_reduction_ms", "quality_improvement"]
-    + ["improvement_percentage", "statistical_significance", "iterations", "duration_seconds"]
-)
-"""The metrics of the design's table, to the letter."""

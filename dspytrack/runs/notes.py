@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dspytrack.config.schema import OptimizationRequest
 from dspytrack.lm.metering.meter import Meter
 from dspytrack.record.store import Record
+from dspytrack.results.catalogue import usd
 from dspytrack.results.values import Comparison, OptimizationResult
 from dspytrack.runs.how_to_resume import resume_command
 
@@ -40,6 +41,6 @@ def differing_baseline(stated: Mapping[str, float], comparison: Comparison | Non
 def kept_after_error(record: Record, result: OptimizationResult) -> str:
     """What of a run that an error ended is kept, and how to resume it."""
     known = result.metrics()
-    cost = f"${known['total_cost_usd']:.4f}" if "total_cost_usd" in known else "cost unknown"
+    cost = usd(known.get("total_cost_usd"))
     kept = f"{known.get('total_lm_calls', 0):.0f} LM calls, {cost}, are billed and kept in {record.folder}"
     return f"{kept}; once the error is fixed, resume with: {resume_command(record, result.status)}"

@@ -10,14 +10,8 @@ from dspytrack.config.schema import OptimizationRequest
 from dspytrack.errors import RunStop
 from dspytrack.evaluation.compare import Terms, compare
 from dspytrack.record.store import Record
-from dspytrack.results.values import (
-    HIGHER_IS_BETTER,
-    Comparison,
-    OptimizationResult,
-    PerformanceMetrics,
-    Row,
-    Status,
-)
+from dspytrack.results.catalogue import HIGHER_IS_BETTER
+from dspytrack.results.values import Comparison, OptimizationResult, PerformanceMetrics, Row, Status
 from dspytrack.runs.plan import Plan
 from dspytrack.runs.search import Found
 

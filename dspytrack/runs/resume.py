@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dspytrack.errors import ChangedError, NotFoundError, UsageError
+from dspytrack.record.checksum import sha256_of
 from dspytrack.record.index import find, read_each
 from dspytrack.record.info import FORMAT, RequestChange
 from dspytrack.record.store import UNFINISHED, Record, now
@@ -157,7 +157,7 @@ def _of_files(record: Record, plan: Plan) -> Iterator[str]:
         yield "the data has changed"
     for name, checksum in sorted(info.fingerprint.sources.items()):
         path = plan.request.base_dir / name
-        if not path.is_file() or _sha256(path) != checksum:
+        if not path.is_file() or sha256_of(path) != checksum:
             yield f"{name} has changed"
     versions = versions_and_commit(plan.request.base_dir)["versions"]
     for name, version in info.versions.items():
@@ -174,9 +174,5 @@ def _sources(base_dir: Path) -> dict[str, str]:
             continue
         path = Path(getattr(module, "__file__", None) or "/")
         if path.is_relative_to(folder) and "site-packages" not in path.parts and path.suffix == ".py":
-            found[str(path.relative_to(folder))] = _sha256(path)
+            found[str(path.relative_to(folder))] = sha256_of(path)
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

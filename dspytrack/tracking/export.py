@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from dspytrack.record.checksum import sha256_of
 from dspytrack.record.info import RunInfo
 from dspytrack.record.recover import result_so_far
 from dspytrack.record.store import INPUTS, Record
@@ -123,7 +124,7 @@ def _send_artifacts(client: MlflowClient, run_id: str, record: Record, files: It
     try:
         for path in files:
             name = path.relative_to(record.artifacts)
-            checksum = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            checksum = sha256_of(path) if path.is_file() else ""
             if checksum and sent.get(name.as_posix()) != checksum:
                 folder = name.parent.as_posix()
                 client.log_artifact(run_id, str(path), None if folder == "." else folder)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import NotFoundError, UsageError, did_you_mean
 from dspytrack.record.store import RUNS_DIR
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES
 from dspytrack.tracking import model_files
 from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig

@@ -1,4 +1,4 @@
-"""Which run may be the best by which metric, and which names are metrics at all."""
+"""Which runs may be the best by a metric, which direction of it is better, and which names are metrics."""
 
 from __future__ import annotations
 
@@ -8,21 +8,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dspytrack.errors import UsageError, did_you_mean
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES, METRICS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_DIFFERENCES = ("success_rate_improvement", "cost_reduction", "latency_reduction_ms", "quality_improvement")
-_UP = {f"{side}_{name}" for side in ("baseline", "optimized") for name in ("success_rate", "quality_score")}
-_UP |= {*_DIFFERENCES, "improvement_percentage", "quality_improvement_ci_low", "quality_improvement_ci_high"}
-_UP |= {"validation_score", "test_examples", "test_inputs"}
-_OURS_DOWN = re.compile(
-    r"(baseline|optimized)_(avg_cost|avg_latency_ms|latency_p\d+_ms|failed_calls)"
-    r"|statistical_significance|iterations|duration_seconds|detectable_effect|left_out_examples"
-    r"|(task|teacher|prompt|reflection|judge|own|total)_(\w+_)?(calls|tokens|cost_usd)"
-)
 _WORDS_DOWN = {
     *("loss", "cost", "price", "latency", "duration", "seconds", "ms", "tokens", "calls", "retries", "pvalue"),
     *("error", "errors", "err", "failure", "failures", "failed", "violations", "hallucination", "hallucinations"),
@@ -37,12 +28,11 @@ DONE = ("completed", "budget_reached")
 def better_direction(metric: str) -> str:
     """ "ASC" where less of a metric is better, else "DESC".
 
-    Of our own metrics it is known; of a user's own, words in its name such as loss, error or latency say it.
+    For our own metrics the catalogue says so; for a user's own, words in its name such as loss, error or latency do.
     """
-    if metric in _UP:
-        return "DESC"
-    if _OURS_DOWN.fullmatch(metric):
-        return "ASC"
+    known = METRICS.get(metric)
+    if known is not None and known.better is not None:
+        return "DESC" if known.better == "higher" else "ASC"
     words = set(re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower()))
     return "ASC" if words & _WORDS_DOWN and not words & _WORDS_UP else "DESC"
 
@@ -54,9 +44,13 @@ def no_metric(name: str, known: Iterable[str]) -> UsageError:
 
 
 def check_metrics(client: MlflowClient, experiment_id: str, text: str) -> None:
-    """See that some run has each metric a text names: MLflow would filter or order by nothing without a word."""
+    """Check that some run has each metric that a filter or an order names: MLflow itself would say nothing.
+
+    Raises:
+        UsageError: for a metric that no run has, with the nearest name.
+    """
     for name in dict.fromkeys(quoted or plain for quoted, plain in _NAMED.findall(text)):
-        if name in METRIC_NAMES:  # that only failed runs are there yet is no mistake
+        if name in METRIC_NAMES:  # runs that failed may not have it yet
             continue
         if client.search_runs([experiment_id], f"metrics.`{name}` >= {_LEAST}", max_results=1):
             continue

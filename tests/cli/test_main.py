@@ -20,7 +20,7 @@ import typer
 from dspytrack.cli.main import app, main
 from dspytrack.programs.package import pack
 from dspytrack.record.store import Record
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES
 from tests.support.killed_runs import write_config
 from tests.support.lm_server import LMServer, lm_server
 

@@ -85,7 +85,7 @@ def test_a_variable_stays_the_text_it_is_where_text_belongs(tmp_path: Path, valu
     assert request.lm.path == (value if value not in ("~", "") else None)
 
 
-def test_a_variable_is_a_number_or_more_where_no_text_belongs(tmp_path: Path) -> None:
+def test_a_variable_is_read_as_yaml_where_no_text_belongs(tmp_path: Path) -> None:
     document = BASE | {
         "seed": "${N}",
         "success_threshold": "${N}",
@@ -135,7 +135,9 @@ def test_a_key_under_an_ordinary_name_is_known_by_its_value(tmp_path: Path) -> N
         ("tracking.experiment_name=null", ("tracking", "experiment_name"), None),
     ],
 )
-def test_overrides(tmp_path: Path, setting: str, place: tuple[Any, ...], value: Any) -> None:
+def test_an_override_is_read_as_yaml_except_where_text_belongs(
+    tmp_path: Path, setting: str, place: tuple[Any, ...], value: Any
+) -> None:
     found: Any = load_request(written(BASE, tmp_path / "c.yaml"), [setting]).resolved()
     for key in place:
         found = found[key]
@@ -143,7 +145,7 @@ def test_overrides(tmp_path: Path, setting: str, place: tuple[Any, ...], value: 
 
 
 @pytest.mark.parametrize("setting", ["seed", "=3", "seed=x", "optimizer.0.name=3=", "nothing.here=1", "seed.a=1"])
-def test_bad_overrides_are_errors(tmp_path: Path, setting: str) -> None:
+def test_an_override_that_cannot_be_applied_is_an_error(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError):
         load_request(written(BASE, tmp_path / "c.yaml"), [setting])
 
@@ -161,7 +163,7 @@ at: 2026-11-24T10:00:00Z
 """
 
 
-def test_values_are_those_of_python_and_not_of_the_yaml_reader(tmp_path: Path) -> None:
+def test_values_are_of_pythons_own_classes(tmp_path: Path) -> None:
     document = BASE | {"program": {"import": "own:It"}, "metric": {"import": "own:score"}}
     path = written(document, tmp_path / "c.yaml")
     indented = "".join(f"    {line}\n" for line in WRITTEN.splitlines())
@@ -200,9 +202,7 @@ def test_a_kind_of_value_that_only_yaml_knows_is_refused_with_its_line(tmp_path:
         ),
     ],
 )
-def test_a_number_with_a_point_gets_as_far_as_the_lm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
-) -> None:
+def test_a_decimal_number_reaches_the_lm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
     folder = edited(write(tmp_path), old, new)
     with lm_server() as server:

@@ -12,7 +12,7 @@ import pytest
 
 from dspytrack.config.loader import load_request
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES
 from dspytrack.tracking import MLflowConfig
 
 EXAMPLE = Path(__file__).parents[2] / "examples/quickstart"

@@ -1,4 +1,4 @@
-"""The HTML page of a run: read without a network, its figures as people read them, its text escaped."""
+"""The HTML page of a run: it loads nothing, shows values as people read them, and escapes its text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def candidate(step: int, score: float, whole: bool = True) -> Candidate:
     return Candidate(step=step, optimizer="miprov2", score=score, examples=8, whole=whole)
 
 
-def test_the_line_of_the_best_never_falls_and_leaves_out_scores_on_a_part() -> None:
+def test_the_line_of_the_best_never_falls_and_ignores_scores_on_some_of_the_examples() -> None:
     chart = candidate_chart([candidate(1, 0.5), candidate(2, 0.9, whole=False), candidate(3, 0.75), candidate(4, 0.25)])
     assert chart is not None
     assert [dot.whole for dot in chart.dots] == [True, False, True, True]
@@ -31,7 +31,7 @@ def test_the_line_of_the_best_never_falls_and_leaves_out_scores_on_a_part() -> N
     assert chart.grid[0] == (HEIGHT - MARGIN, "0%")
 
 
-def test_one_candidate_has_no_course() -> None:
+def test_one_candidate_makes_no_chart() -> None:
     assert candidate_chart([candidate(1, 0.5)]) is None
 
 
@@ -53,7 +53,7 @@ class _Parser(HTMLParser):
 
 
 @pytest.mark.integration
-def test_the_page_shows_what_became_of_each_example_and_loads_nothing(
+def test_the_page_shows_how_each_example_changed_and_loads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")

@@ -11,7 +11,7 @@ import pytest
 from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.programs.package import load
-from dspytrack.results.values import METRIC_NAMES
+from dspytrack.results.catalogue import METRIC_NAMES
 from dspytrack.tracking import MLflowConfig, MLflowTracker
 from tests.support.lm_server import lm_server
 from tests.support.requests import request, rows

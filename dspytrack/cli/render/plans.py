@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dspytrack.results.catalogue import usd
+
 if TYPE_CHECKING:
     from dspytrack.optimizers.protocol import Range
     from dspytrack.runs.estimate import PhaseEstimate, Probe
@@ -64,7 +66,7 @@ def _table(phases: list[PhaseEstimate], probed: bool) -> Table:
         if probed:
             cells += [
                 _range(one.tokens, "{:,.0f}".format),
-                _range(one.cost_usd, "${:.4f}".format),
+                _range(one.cost_usd, usd),
                 _range(one.seconds, _time),
             ]
         table.add_row(one.phase, *cells)

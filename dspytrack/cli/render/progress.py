@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from dspytrack.results.catalogue import usd
 from dspytrack.runs.events import CandidateScored, Event, Note, PhaseStarted, RowScored, Started
 
 if TYPE_CHECKING:
@@ -103,14 +104,9 @@ class LiveView:
         if self._plan is None:
             return ""
         used = self._plan.meter.total
-        cost = "cost unknown" if used.cost_usd is None else _usd(used.cost_usd)
         best = f"best {self._best:.1%} · " if self._searching and self._best is not None else ""
         failed = f" · {used.failed} failed" if used.failed else ""
-        return f"{best}{used.calls:,} calls{failed} · {_thousands(used.tokens)} tokens · {cost}"
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
+        return f"{best}{used.calls:,} calls{failed} · {_thousands(used.tokens)} tokens · {usd(used.cost_usd)}"
 
 
 def _thousands(count: int) -> str:

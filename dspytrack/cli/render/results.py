@@ -14,7 +14,8 @@ from rich.table import Table
 
 from dspytrack.cli.render.next_commands import predict_command
 from dspytrack.record.store import Record
-from dspytrack.results.catalogue import measures
+from dspytrack.results.catalogue import METRIC_NAMES, format_value, usd
+from dspytrack.results.measures import measures
 from dspytrack.results.values import Comparison, OptimizationResult
 from dspytrack.runs.how_to_resume import resume_command
 
@@ -23,8 +24,6 @@ _COLOURS = {"better": "green", "worse": "red"}
 
 def result_document(result: OptimizationResult) -> dict[str, Any]:
     """The JSON document of `optimize --json`: each metric by its name at the top level, unknown ones null."""
-    from dspytrack.results.values import METRIC_NAMES
-
     data = result.model_dump(mode="json", exclude={"candidates", "comparison", "usage"})
     known = result.metrics()
     comparison = result.comparison.model_dump(mode="json") if result.comparison else None
@@ -37,9 +36,9 @@ def print_result(result: OptimizationResult, as_json: bool, answer: TextIO, expe
 
     Args:
         result: of the run.
-        as_json: for a machine.
-        answer: where to.
-        experiment: the one that commands look into by themselves.
+        as_json: whether to print one JSON document instead.
+        answer: the stream to print to.
+        experiment: the one that commands use by default.
     """
     if as_json:
         typer.echo(json.dumps(result_document(result), indent=2, allow_nan=False), file=answer)
@@ -53,7 +52,8 @@ def print_result(result: OptimizationResult, as_json: bool, answer: TextIO, expe
     record = Record(Path(result.record))
     c = result.comparison
     if c is not None and c.improvement_percentage is not None:
-        console.print(f"improvement {c.improvement_percentage:+.1%}{_interval(c, record)}")
+        improved = format_value("improvement_percentage", c.improvement_percentage, signed=True)
+        console.print(f"improvement {improved}{_interval(c, record)}")
     console.print(_cost_line(result))
     for name, why in result.unknown.items():
         console.print(f"{name} is unknown: {why}", markup=False)
@@ -64,7 +64,8 @@ def _interval(c: Comparison, record: Record) -> str:
     if c.interval_low is None or c.interval_high is None:
         return ""
     alpha = (record.request.get("significance") or {}).get("alpha", 0.05)
-    return f", score difference {c.interval_low:+.3f} to {c.interval_high:+.3f} ({100 * (1 - alpha):.4g} % interval)"
+    low, high = (format_value("quality_improvement", end, signed=True) for end in (c.interval_low, c.interval_high))
+    return f", score difference {low} to {high} ({100 * (1 - alpha):.4g} % interval)"
 
 
 def _comparison_table(c: Comparison) -> Table:
@@ -78,10 +79,8 @@ def _comparison_table(c: Comparison) -> Table:
 
 def _cost_line(result: OptimizationResult) -> str:
     metrics = result.metrics()
-    cost = metrics.get("total_cost_usd")
-    shown = "cost unknown" if cost is None else f"${cost:.4f}"
-    calls = int(metrics.get("total_lm_calls", 0))
-    return f"{calls} LM calls, {shown}, {result.iterations} candidates, {result.duration_seconds:.0f} s"
+    calls, cost = int(metrics.get("total_lm_calls", 0)), usd(metrics.get("total_cost_usd"))
+    return f"{calls} LM calls, {cost}, {result.iterations} candidates, {result.duration_seconds:.0f} s"
 
 
 def _print_next(console: Console, result: OptimizationResult, commands: list[str]) -> None:
@@ -95,7 +94,7 @@ def _print_next(console: Console, result: OptimizationResult, commands: list[str
 
 
 def _next_commands(result: OptimizationResult, record: Record, experiment: str | None) -> list[str]:
-    """How the run goes on; where it is found; how its program is got at."""
+    """How to resume the run, how to look at it, and how to get its program."""
     resume, where = resume_command(record), record.tracking.experiment
     found = [resume] if resume else []
     if result.tracking_error:

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import typer
@@ -15,53 +16,49 @@ from rich.markup import escape
 from rich.table import Table
 
 from dspytrack.cli.options import Format
-from dspytrack.results.catalogue import format_value
+from dspytrack.results.catalogue import format_value, table_head
 
-_OUTCOME_WIDTH = len("no difference")  # the longest that is not to be broken, with "inconclusive"
+Run = dict[str, Any]
+"""A run view: one run as plain data, as `--json` prints it."""
+
+_OUTCOME_WIDTH = len("no difference")  # the longest text of an outcome that is kept in one line
 _GAP = 2  # between two columns
-_SHORT = {
-    "improvement_percentage": "improved",
-    "statistical_significance": "p-value",
-    "optimized_success_rate": "success",
-    "duration_seconds": "duration",
-}
+_HEADS = ("run_id", "status", "verdict")
 
 
-def print_runs(
-    documents: Sequence[dict[str, Any]], columns: Sequence[str], form: Format, nothing: str = "no runs"
-) -> None:
-    """Print runs in the form asked for; numbers keep all their digits except where people read them.
+def print_runs(runs: Sequence[Run], columns: Sequence[str], form: Format, nothing: str = "no runs") -> None:
+    """Print runs in a form; numbers keep all their digits except where people read them.
 
     Args:
-        documents: the runs.
+        runs: to print.
         columns: metrics to show.
-        form: how.
-        nothing: what people read where there are none.
+        form: of the output.
+        nothing: what people read where there are no runs.
     """
-    if form is Format.json:
-        typer.echo(json.dumps(list(documents), indent=2, allow_nan=False))
+    if form == "json":
+        typer.echo(json.dumps(list(runs), indent=2, allow_nan=False))
         return
-    cells = [[*_head(document), *[_metric(document, name) for name in columns]] for document in documents]
-    if form is Format.csv:
+    cells = [[*_head(run), *[run["metrics"].get(name) for name in columns]] for run in runs]
+    if form == "csv":
         writer = csv.writer(sys.stdout)
-        writer.writerow(["run_id", "status", "verdict", *columns])
+        writer.writerow([*_HEADS, *columns])
         writer.writerows([["" if cell is None else cell for cell in row] for row in cells])
-    elif form is Format.md:
-        typer.echo("| " + " | ".join(["run_id", "status", "verdict", *columns]) + " |")
-        typer.echo("| " + " | ".join(["---"] * (3 + len(columns))) + " |")
+    elif form == "md":
+        typer.echo("| " + " | ".join([*_HEADS, *columns]) + " |")
+        typer.echo("| " + " | ".join(["---"] * (len(_HEADS) + len(columns))) + " |")
         for row in _shown(cells, columns):
             typer.echo("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-    elif documents:
-        _table(documents, cells, columns)
+    elif runs:
+        _print_table(runs, cells, columns)
     else:
         Console().print(nothing, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns: Sequence[str]) -> None:
+def _print_table(runs: Sequence[Run], cells: list[list[Any]], columns: Sequence[str]) -> None:
     console = Console(highlight=False)
     rows = _shown(cells, columns)
-    outcomes = [_outcome(document, *row[1:3]) for document, row in zip(documents, rows, strict=True)]
-    heads = [escape(_SHORT.get(name, name.replace("_", " "))) for name in columns]
+    outcomes = [_outcome(run, *row[1:3]) for run, row in zip(runs, rows, strict=True)]
+    heads = [table_head(name) for name in columns]
     widths = [max(map(len, [*head.split(), *(row[3 + i] for row in rows)])) for i, head in enumerate(heads)]
     room = console.width - 2 - max(len(row[0]) for row in rows) - sum(width + _GAP for width in widths)
     beside = room >= _OUTCOME_WIDTH + _GAP  # else below the id: neither ids nor numbers are broken
@@ -70,36 +67,31 @@ def _table(documents: Sequence[dict[str, Any]], cells: list[list[Any]], columns:
     if beside:
         table.add_column("outcome", min_width=_OUTCOME_WIDTH)
     for head, width in zip(heads, widths, strict=True):
-        table.add_column(head, justify="right", min_width=width)
+        table.add_column(escape(fill(head, width)), justify="right", min_width=width)
     for outcome, row in zip(outcomes, rows, strict=True):
         table.add_row(*([row[0], outcome] if beside else [f"{row[0]}\n{outcome}"]), *row[3:])
     console.print(table, width=console.width - min(room, 0), crop=False)
-    _print_ways_on(console, documents)
+    _print_next_commands(console, runs)
 
 
-def _print_ways_on(console: Console, documents: Sequence[dict[str, Any]]) -> None:
-    for document in documents:
-        if "resume" in document:
-            status = document["tags"].get("status", "unfinished").replace("_", " ")
-            console.print(f"{status}: {document['resume']}", markup=False, soft_wrap=True)
-    for command in dict.fromkeys(one["unsent"] for one in documents if "unsent" in one):
+def _print_next_commands(console: Console, runs: Sequence[Run]) -> None:
+    for run in runs:
+        if "resume" in run:
+            status = run["tags"].get("status", "unfinished").replace("_", " ")
+            console.print(f"{status}: {run['resume']}", markup=False, soft_wrap=True)
+    for command in dict.fromkeys(run["unsent"] for run in runs if "unsent" in run):
         console.print(f"unsent: {command}", markup=False, soft_wrap=True)
-    console.print(f"next: dspytrack runs show {documents[0]['run_id']}", markup=False, soft_wrap=True)
+    console.print(f"next: dspytrack runs show {runs[0]['run_id']}", markup=False, soft_wrap=True)
 
 
-def _outcome(document: dict[str, Any], status: str, verdict: str) -> str:
+def _outcome(run: Run, status: str, verdict: str) -> str:
     outcome = verdict if status == "completed" and verdict else status.replace("_", " ")
-    return escape(f"{outcome}{' (unsent)' if 'unsent' in document else ''}")
+    return escape(f"{outcome}{' (unsent)' if 'unsent' in run else ''}")
 
 
-def _head(document: dict[str, Any]) -> list[Any]:
-    tags = document["tags"]
-    return [document["run_id"], tags.get("status", document["status"].lower()), tags.get("verdict")]
-
-
-def _metric(document: dict[str, Any], name: str) -> float | None:
-    value: float | None = document["metrics"].get(name)
-    return value
+def _head(run: Run) -> list[Any]:
+    tags = run["tags"]
+    return [run["run_id"], tags.get("status", run["status"].lower()), tags.get("verdict")]
 
 
 def _shown(cells: list[list[Any]], columns: Sequence[str]) -> list[list[str]]:
