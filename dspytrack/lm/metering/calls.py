@@ -1,65 +1,30 @@
 """One LM call from its request to its response: looked up, admitted, sent, billed, kept, tried again.
 
 The steps are written once, as a generator that yields what it has to wait for; `run` and `arun` wait for it, in a
-thread and in an event loop. Knows of DSPy its exceptions alone: what a request is and how it is sent, `dspy_hooks.py`
-says.
+thread and in an event loop. Knows no DSPy: what a request is and how it is sent, `dspy_hooks.py` says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from dspy.utils.exceptions import (
-    LMAuthError,
-    LMBillingError,
-    LMNotConfiguredError,
-    LMTimeoutError,
-    is_retryable_lm_error,
-)
-
 from dspytrack.errors import RunStop
 from dspytrack.lm.metering.cache import ResponseCache
+from dspytrack.lm.metering.failures import can_be_retried, delay_before, has_timed_out, is_fatal
 from dspytrack.lm.metering.meter import Meter
-from dspytrack.lm.metering.scope import Label, Scope, current_scope
+from dspytrack.lm.metering.requests import Request, bill_of
+from dspytrack.lm.metering.scope import Scope, current_scope
 from dspytrack.lm.metering.usage import Bill
 
-LONGEST_WAIT = 60.0  # seconds between two tries, whatever the provider asks for
 _LOOK = 0.02  # seconds between two looks at whether a call may start
-_jitter = random.Random()  # not Python's own, which optimizers seed and draw from
-
-
-class Use(NamedTuple):
-    """What a response reports of itself: tokens (None where it does not say) and USD (None where no price is known)."""
-
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cost_usd: float | None
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request as the meter sees it.
-
-    `key` finds its response, None where it is asked anew each time; `chars` is the length of its text; `retries` how
-    often it is tried again; `use`, `dump` and `load` read a response, and take it to JSON data and back.
-    """
-
-    label: Label
-    key: str | None
-    chars: int
-    retries: int
-    use: Callable[[Any], Use]
-    dump: Callable[[Any], Any]
-    load: Callable[[Any], Any]
 
 
 class InFlight(NamedTuple):
@@ -229,11 +194,11 @@ class CallMeter:
                 self._finish(call)
                 if call.handed_on:
                     raise
-                if tries > call.request.retries or not is_retryable_lm_error(error):
+                if tries > call.request.retries or not can_be_retried(error):
                     self._failed(role, scope, error)
                     raise
                 self.meter.retried(role)
-                delay = _delay(error, tries)
+                delay = delay_before(error, tries)
             else:
                 if not call.handed_on:
                     self._billed(call, scope, found)
@@ -297,54 +262,3 @@ def _inside(call: _Call) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-def is_fatal(error: Exception) -> bool:
-    """Whether no further call of the LM can succeed: its key, its account or its settings are refused."""
-    return isinstance(error, LMAuthError | LMBillingError | LMNotConfiguredError)
-
-
-def has_timed_out(error: BaseException | None) -> bool:
-    """Whether a call was sent and its response did not come in time; DSPy's own client says so in the cause alone."""
-    while error is not None:
-        if isinstance(error, LMTimeoutError) or type(error).__name__ == "ReadTimeout":
-            return True
-        error = error.__cause__
-    return False
-
-
-def bill_of(use: Use, label: Label, seconds: float | None, chars: int) -> Bill:
-    """What a response is billed, by the price in the config where there is one.
-
-    Args:
-        use: as the response reports it.
-        label: of the LM.
-        seconds: that the call took.
-        chars: length of what was asked.
-    """
-    prompt, completion, cost = use
-    if label.is_free:
-        cost = 0.0
-    elif label.price is not None and (prompt is None or completion is None):
-        cost = None
-    elif label.price is not None:
-        cost = (prompt * label.price.input_per_million + completion * label.price.output_per_million) / 1e6  # type: ignore[operator]
-    return Bill(label.role, prompt, completion, None if cost is None else float(cost), seconds, chars)
-
-
-def reported(usage: Mapping[str, Any], cost: float | None) -> Use:
-    """What a provider reports, as a value: a count that is no number is unknown."""
-    return Use(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), cost)
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int | None:
-    value = usage.get(name)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _delay(error: Exception, tries: int) -> float:
-    """Seconds before the next try: what the provider asks for, else 1, 2, 4 … 30 with up to a second of jitter."""
-    asked = getattr(error, "retry_after", None)
-    if isinstance(asked, int | float):
-        return min(float(asked), LONGEST_WAIT)
-    return min(2.0 ** (tries - 1), 30.0) + _jitter.random()

@@ -32,8 +32,9 @@ from dspy.clients.call_result import CallResult, combine
 
 from dspytrack.errors import RunStop
 from dspytrack.lm.metering.cache import ResponseCache, response_key
-from dspytrack.lm.metering.calls import CallMeter, Request, Use, reported
+from dspytrack.lm.metering.calls import CallMeter
 from dspytrack.lm.metering.meter import Meter
+from dspytrack.lm.metering.requests import Request, Use, reported
 from dspytrack.lm.metering.response_log import ResponseLog
 from dspytrack.lm.metering.scope import Label, current_scope, is_labelled, is_scoped, label_of
 from dspytrack.lm.metering.threads import inherited_context
