@@ -1,4 +1,4 @@
-"""What a failed LM call means: whether and when a retry may help, whether it was sent, whether any other can succeed."""
+"""What a failed LM call means: can a retry help and when, was it sent, can any other call succeed."""
 
 from __future__ import annotations
 
