@@ -40,7 +40,6 @@ def differing_baseline(stated: Mapping[str, float], comparison: Comparison | Non
 
 def kept_after_error(record: Record, result: OptimizationResult) -> str:
     """What of a run that an error ended is kept, and how to resume it."""
-    known = result.metrics()
-    cost = usd(known.get("total_cost_usd"))
-    kept = f"{known.get('total_lm_calls', 0):.0f} LM calls, {cost}, are billed and kept in {record.folder}"
+    calls, cost = result.total_lm_calls or 0, usd(result.total_cost_usd)
+    kept = f"{calls:.0f} LM calls, {cost}, are billed and kept in {record.folder}"
     return f"{kept}; once the error is fixed, resume with: {resume_command(record, result.status)}"

@@ -26,7 +26,7 @@ from dspytrack.metrics.preflight import certain_fault
 from dspytrack.optimizers.protocol import Inputs, Optimizer
 from dspytrack.optimizers.registry import configure
 from dspytrack.programs.build import TAKEN_IN_CALLS, build_program, output_fields
-from dspytrack.results.roles import OPTIMIZER_ROLES
+from dspytrack.results.roles import JUDGE, OPTIMIZER_ROLES
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     _check_inputs(request, program, splits.train[0].place)
     _label_own_lms(program)
     lms = _build_lms(request)
-    judge = _built(request, request.metric.lm, "judge", "metric.lm") if request.metric.lm else None
+    judge = _built(request, request.metric.lm, JUDGE.name, JUDGE.key) if request.metric.lm else None
     metric = build_metric(request.metric, request.base_dir, judge)
     outputs = output_fields(program) if request.program.import_ is None else None
     check_field(request.metric, outputs, [*splits.train, *splits.val, *splits.test])

@@ -78,9 +78,8 @@ def _comparison_table(c: Comparison) -> Table:
 
 
 def _cost_line(result: OptimizationResult) -> str:
-    metrics = result.metrics()
-    calls, cost = int(metrics.get("total_lm_calls", 0)), usd(metrics.get("total_cost_usd"))
-    return f"{calls} LM calls, {cost}, {result.iterations} candidates, {result.duration_seconds:.0f} s"
+    calls, cost = result.total_lm_calls or 0, usd(result.total_cost_usd)
+    return f"{calls:.0f} LM calls, {cost}, {result.iterations} candidates, {result.duration_seconds:.0f} s"
 
 
 def _print_next(console: Console, result: OptimizationResult, commands: list[str]) -> None:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from dspytrack.config.schema import Price
 from dspytrack.lm.metering.usage import Tally
+from dspytrack.results import roles
 
-OWN = "own"
+OWN = roles.OWN.name
 """The role of LMs that the run did not build, such as one that a program opens by itself."""
 _LABEL = "dspytrack_label"  # the attribute that an LM, and each copy of it, carries
 L = TypeVar("L")
