@@ -18,7 +18,8 @@ from dspytrack.errors import UnreachableError
 from dspytrack.pipeline import OptimizationPipeline
 from dspytrack.record.store import Record
 from dspytrack.runs.plan import make_plan
-from dspytrack.runs.resume import open_new, reopen
+from dspytrack.runs.resume import reopen
+from dspytrack.runs.start import start_record
 from dspytrack.tracking import MLflowConfig, create
 from dspytrack.tracking.export import begin, publish
 from dspytrack.tracking.run_ids import RUN_TAG
@@ -46,7 +47,7 @@ def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def record_of(folder: Path, optimizer: str = "labeled_few_shot") -> Record:
     """The record of a run by an optimizer that is a bare name, as it is before the first call."""
     plan = make_plan(request(NOWHERE, folder, optimizer=optimizer), rows(120))
-    record = open_new(plan, folder / "runs", {})
+    record = start_record(plan, folder / "runs", {})
     record.update_info(tracked=True)
     record.begin_attempt()
     return record
@@ -160,7 +161,7 @@ def test_params_that_arrived_before_are_not_sent_again(config: MLflowConfig, tmp
 
 def test_what_changes_between_two_attempts_is_seen_in_mlflow(config: MLflowConfig, tmp_path: Path) -> None:
     before = request(NOWHERE, tmp_path, tracking={"tags": {"stays": "1", "goes": "2", "changes": "3"}})
-    record = open_new(make_plan(before, rows(120)), tmp_path / "runs", {})
+    record = start_record(make_plan(before, rows(120)), tmp_path / "runs", {})
     record.begin_attempt()
     run_id = begin(record, config)
     publish(record, config)
