@@ -27,7 +27,7 @@ class RunView(Value):
     `run_id` is MLflow's id, or the record's for a run that is read from its record; `record_id` is None for a run that
     dspytrack did not make. `mlflow_run_id`, `record` (a folder) and `model` (the folder of its program, None where
     there is none yet) belong to runs that are read from their record. `resume` is the command that resumes the run,
-    `unsent` the one that tells MLflow that it has ended.
+    `unsent` the one that sends its end to MLflow.
     """
 
     run_id: str

@@ -16,16 +16,20 @@ def test_a_killed_run_used_what_its_responses_were_billed(tmp_path: Path) -> Non
     record = make_record(tmp_path)
     write_responses(record, Bill("task", 5, 1, 0.25), None, Bill("task", 5, None, 0.5), Bill("judge", 1, 1, None))
     with record.responses.open("a") as file:
-        file.write('no JSON\n{"key": "of another form"}\n{"key": "torn')
+        file.write('no JSON\n{"key": "of another form"}\n')
+        file.write(
+            '{"key": "n", "bill": {"role": "task", "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.5}, '
+        )
+        file.write('"response": NaN}\n{"key": "torn')
     for step, score in ((1, 0.5), (2, 0.75), (2, 0.5)):
         record.append("candidates.jsonl", Candidate(step=step, optimizer="x", score=score, examples=2, whole=True))
     result = result_so_far(record)
     assert (result.record_id, result.status, result.iterations) == (record.run_id, "interrupted", 2)
     assert list(result.usage) == ["judge", "task"]
     task, judge = result.usage["task"], result.usage["judge"]
-    assert (task.calls, task.cost_usd, task.prompt_tokens, task.completion_tokens) == (2, 0.75, None, None)
+    assert (task.calls, task.cost_usd, task.prompt_tokens, task.completion_tokens) == (3, 1.25, None, None)
     assert (judge.calls, judge.cost_usd) == (1, None)
-    assert result.metrics()["total_lm_calls"] == 3 and "total_cost_usd" not in result.metrics()
+    assert result.metrics()["total_lm_calls"] == 4 and "total_cost_usd" not in result.metrics()
 
 
 def test_rows_of_another_program_are_dropped_and_those_of_the_same_kept(tmp_path: Path) -> None:
