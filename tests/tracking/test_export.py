@@ -135,6 +135,7 @@ def test_no_odd_tag_or_key_keeps_a_run_out_of_mlflow(config: MLflowConfig, tmp_p
 def test_params_that_arrived_before_are_not_sent_again(config: MLflowConfig, tmp_path: Path) -> None:
     record = record_of(tmp_path)
     run_id = begin(record, config)
+    assert record.tracking.params_sent
     record.update_tracking(params_sent=False)  # cut off in between
     record.write("request.json", record.request | {"constraints": {"max_lm_calls": 9}})
     record.update_info(params={"another": 1})
