@@ -106,7 +106,8 @@ class OptimizationPipeline:
             return result if live is None else live.with_tracking(result)
 
     def _open(self, plan: Plan, stated: Mapping[str, float], resume: str | None, allow_changes: bool) -> Record:
-        from dspytrack.runs.resume import open_new, reopen
+        from dspytrack.runs.resume import reopen
+        from dspytrack.runs.start import start_record
 
         if resume is not None:
             try:
@@ -115,7 +116,7 @@ class OptimizationPipeline:
                 if not allow_changes:
                     raise
                 self._note(f"{refusal.summary}; starting a new run")
-        return open_new(plan, self._runs_dir, stated)
+        return start_record(plan, self._runs_dir, stated)
 
     def _live_run(self, record: Record) -> LiveRun | None:
         from dspytrack.tracking.config import MLflowConfig

@@ -60,6 +60,18 @@ def test_ten_inputs_written_ten_times_are_no_more_evidence_than_ten(tmp_path: Pa
     assert "4 distinct inputs (40 examples)" in result.reason
 
 
+def test_a_stated_baseline_that_differs_from_the_measured_one_is_warned_of_and_not_used(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(enable_tracking=False, runs_dir=tmp_path / "runs", listener=events.append)
+        stated = {"success_rate": 0.9, "quality_score": 0.502, "avg_cost": 1.0}
+        result = pipeline.run(request(server.api_base, tmp_path), stated, rows(60))
+    assert result.comparison is not None and result.comparison.baseline.success_rate == 0.5
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert "baseline success_rate: stated 0.9, measured 0.5; the measured one is used" in notes
+    assert [note.split(":")[0] for note in notes] == ["baseline success_rate", "baseline avg_cost"]
+
+
 def test_a_failed_call_is_missing_data_not_a_zero(tmp_path: Path) -> None:
     with lm_server() as server:
         server.faults = [400, 400]

@@ -64,6 +64,9 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         tracker = MLflowTracker()
         model = await tracker.load_model_artifact(run_id=result.run_id, artifact_name="optimized_model")
         assert len(model.predictors()[0].demos) == 4
+        assert result.run_id == result.mlflow_run_id != result.record_id
+        same = await tracker.load_model_artifact(run_id=result.record_id)
+        assert same.dump_state() == model.dump_state()
         best_run = await tracker.get_best_run(metric="improvement_percentage", order_by="DESC")
         assert best_run.info.run_id == result.run_id
         assert best_run.data.params["stated_baseline_success_rate"] == "0.9"

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Get programs and run them.")
 
 @app.command()
 def pull(
-    ref: Annotated[str, typer.Argument(help="A run id, or best.")],
+    ref: Annotated[str, typer.Argument(help="A run id, a record's id, or best.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
     significant: Significant = False,
     as_json: Json = False,

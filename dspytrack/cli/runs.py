@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dspytrack.cli.options import EnvFile, Experiment, Format, Json, Significant, config_from, tracker_from
+
+if TYPE_CHECKING:
+    from dspytrack.tracking.run_view import RunView
 
 app = typer.Typer(no_args_is_help=True, help="Find and look at runs.")
 _DEFAULT = "improvement_percentage,statistical_significance,optimized_success_rate"
@@ -55,7 +58,7 @@ def search(
     """List runs, newest first."""
     from dspytrack.cli.render.tables import print_runs
     from dspytrack.errors import UsageError
-    from dspytrack.tracking.run_view import of_record, of_run
+    from dspytrack.tracking.run_view import view_of_record, view_of_run
 
     if local:
         from itertools import islice
@@ -66,10 +69,10 @@ def search(
         if filter_string or order_by:
             raise UsageError("--filter and --order-by are MLflow's; --local lists records, newest first")
         nothing = f"no runs under {RUNS_DIR}; `dspytrack optimize config.yaml` makes one"
-        runs = [run for _, run in islice(read_each(of_record, RUNS_DIR, _warn), max_results)]
+        runs = [run for _, run in islice(read_each(view_of_record, RUNS_DIR, _warn), max_results)]
     else:
         tracker = tracker_from(env_file, experiment)
-        runs = [of_run(run) for run in tracker.search(filter_string, max_results, order_by)]
+        runs = [view_of_run(run) for run in tracker.search(filter_string, max_results, order_by)]
         nothing = f"no runs{' that fit' if filter_string else ''} in {tracker.place}"
         nothing += "" if filter_string else "; `dspytrack optimize config.yaml` makes one"
     print_runs(runs, _known(_names(columns), runs), "json" if as_json else form, nothing)
@@ -88,15 +91,15 @@ def best(
 ) -> None:
     """The best finished run by a metric."""
     from dspytrack.cli.render.tables import print_runs
-    from dspytrack.tracking.run_view import of_run
+    from dspytrack.tracking.run_view import view_of_run
 
     run = tracker_from(env_file, experiment).best(metric, order, filter_string, significant)
     if as_json or form == "json":
-        typer.echo(json.dumps(of_run(run), indent=2, allow_nan=False))
+        typer.echo(json.dumps(view_of_run(run).to_json(), indent=2, allow_nan=False))
     elif form == "id":
         typer.echo(run.info.run_id)
     else:
-        print_runs([of_run(run)], list(dict.fromkeys([metric, *_names(_DEFAULT)])), form)
+        print_runs([view_of_run(run)], list(dict.fromkeys([metric, *_names(_DEFAULT)])), form)
 
 
 @app.command()
@@ -109,11 +112,11 @@ def show(
 ) -> None:
     """One run in full."""
     from dspytrack.cli.render.runs import print_run
-    from dspytrack.tracking.run_view import of_ref
+    from dspytrack.tracking.run_view import view_of
 
-    run = of_ref(tracker_from(env_file, experiment), ref, significant)
+    run = view_of(tracker_from(env_file, experiment), ref, significant)
     if as_json:
-        typer.echo(json.dumps(run, indent=2, allow_nan=False))
+        typer.echo(json.dumps(run.to_json(), indent=2, allow_nan=False))
     else:
         print_run(run)
 
@@ -121,7 +124,8 @@ def show(
 @app.command()
 def sync(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="One run; without it every local run that is not in MLflow.")
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run id or a record's id; without it all that MLflow lacks."),
     ] = None,
     as_json: Json = False,
     env_file: EnvFile = None,
@@ -130,7 +134,7 @@ def sync(
     from dspytrack.tracking.sync import sync as send
 
     sent = []
-    for record, mlflow_run_id in send(config_from(env_file), run_id, tell=_warn):
+    for record, mlflow_run_id in send(config_from(env_file), run_id, warn=_warn):
         sent.append({"record": record.run_id, "run_id": mlflow_run_id})
         if not as_json:
             typer.echo(f"{record.run_id} -> {mlflow_run_id}")
@@ -145,12 +149,12 @@ def _warn(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _known(columns: list[str], runs: Sequence[dict[str, Any]]) -> list[str]:
+def _known(columns: list[str], runs: Sequence[RunView]) -> list[str]:
     """The columns, each a metric that a run has or may have."""
     from dspytrack.results.catalogue import METRIC_NAMES
     from dspytrack.tracking.ranking import no_metric
 
-    known = {name for run in runs for name in run["metrics"]} | set(METRIC_NAMES)
+    known = {name for run in runs for name in run.metrics} | set(METRIC_NAMES)
     for name in columns:
         if runs and name not in known:
             raise no_metric(name, known)

@@ -9,9 +9,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-import orjson
-
-from dspytrack.lm.metering.usage import Bill, Tally
+from dspytrack.lm.metering.response_log import key_and_bill
+from dspytrack.lm.metering.usage import Tally
 from dspytrack.record.files import read_lines
 from dspytrack.record.store import Record
 from dspytrack.results.values import OptimizationResult, RoleUsage
@@ -43,9 +42,8 @@ def _usage(record: Record) -> dict[str, RoleUsage]:
     tallies: dict[str, Tally] = {}
     for line in read_lines(record.responses):
         try:
-            found = orjson.loads(line)["bill"]
-            bill = Bill(**found) if found else None
-        except (orjson.JSONDecodeError, KeyError, TypeError):  # damaged: asked for again when the run is resumed
+            _, bill = key_and_bill(line)
+        except ValueError:  # the request is sent again when the run is resumed
             continue
         if bill is not None:
             tallies.setdefault(bill.role, Tally()).add(bill)

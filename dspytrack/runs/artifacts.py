@@ -1,4 +1,7 @@
-"""The files of a run as MLflow gets them: training data, evaluation table, what changed, optimizer parameters."""
+"""The artifacts of a run as MLflow gets them: its inputs, the evaluation table, the model, and what changed in words.
+
+The record keeps them; the report is written by `reports/`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _SIDE = ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms", "error"
 
 
 def write_inputs(record: Record, plan: Plan) -> None:
-    """training_data.json, algorithm_parameters.json and config.yaml (the resolved request)."""
+    """Write training_data.json, algorithm_parameters.json and config.yaml (the resolved request)."""
     from ruamel.yaml import YAML
 
     items = [
@@ -49,7 +52,7 @@ def write_inputs(record: Record, plan: Plan) -> None:
 
 
 def write_evaluation(record: Record, plan: Plan, baseline: list[Row], optimized: list[Row]) -> None:
-    """evaluation.json in the form of an MLflow table: one row a test example."""
+    """Write evaluation.json in the form of an MLflow table: one row for each test example."""
     after = {row.example_id: row for row in optimized}
     before = {row.example_id: row for row in baseline}
     inputs = set(plan.request.dataset.inputs)
@@ -74,7 +77,7 @@ def write_evaluation(record: Record, plan: Plan, baseline: list[Row], optimized:
 
 
 def write_model(record: Record, plan: Plan, found: Found, comparison: Comparison) -> None:
-    """models/: the program that was found, with what says where it comes from."""
+    """Write models/: the program that was found, and metadata of where it comes from."""
     request = plan.request
     metadata = {
         "run_id": record.run_id,
@@ -90,7 +93,7 @@ def write_model(record: Record, plan: Plan, found: Found, comparison: Comparison
 
 
 def key_improvements(before: dspy.Module, after: dspy.Module, baseline: list[Row], optimized: list[Row]) -> list[str]:
-    """What changed, read off the two programs and the rows."""
+    """What changed, in words: read from the two programs and the rows."""
     lines = [*_program_changes(before, after)]
     if not lines:
         lines.append("The optimizer changed nothing in the program.")

@@ -1,4 +1,4 @@
-"""From a record to MLflow and back; knows MLflow, runs no optimizer."""
+"""Sends records to MLflow and reads runs back; the only package that talks to MLflow, and it runs no optimizer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["ENV_FILE", "MLflowConfig", "MLflowTracker"]
 
 ENV_FILE = Path(".env.mlflow")
-"""Where settings are kept, beside what they are for; here, because every command names it and few need the rest."""
+"""The file that settings are kept in. It is named here because every command needs it and few need the rest."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for."""
+    """Import a name when it is first used."""
     if name == "MLflowConfig":
         from dspytrack.tracking.config import MLflowConfig
 

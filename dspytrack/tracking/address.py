@@ -1,4 +1,4 @@
-"""A tracking address: whether it is one, and whether an embedded store's file is there. Nothing is connected to."""
+"""Checks a tracking address without connecting: whether MLflow takes it, and whether an embedded store can be used."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from dspytrack.config import urls as web_address
 from dspytrack.config.masking import masked
+from dspytrack.config.urls import fault_of
 from dspytrack.errors import UnreachableError, UsageError
 
 _DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
@@ -15,14 +15,14 @@ _CLOUD = re.compile(r"databricks(-uc)?$|(databricks|databricks-uc|uc):\S+")
 
 
 def check_address(uri: str, name: str) -> None:
-    """See that MLflow can take an address.
+    """Check that MLflow takes an address.
 
     Args:
         uri: the address.
         name: the variable that it comes from.
 
     Raises:
-        UsageError: where it is none.
+        UsageError: where it does not.
     """
     why = _fault(uri)
     if why is not None:
@@ -41,7 +41,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def check_there(uri: str) -> None:
-    """See that there is something to read: MLflow by itself would make the file, and folders above it.
+    """Check that there is something to read: MLflow itself would create the file, and the folders above it.
 
     Raises:
         UnreachableError: where the file of an embedded store is missing.
@@ -55,7 +55,7 @@ def check_there(uri: str) -> None:
 
 
 def check_writable(uri: str, name: str) -> None:
-    """See that an embedded store can be written, or made in a folder that is there.
+    """Check that an embedded store can be written, or created in a folder that exists.
 
     Args:
         uri: the address.
@@ -75,9 +75,9 @@ def check_writable(uri: str, name: str) -> None:
 
 
 def _fault(uri: str) -> str | None:
-    """What is wrong with an address, in words where that is not plain to see; None where it is one."""
+    """What is wrong with an address: "" where that needs no words, None where nothing is wrong."""
     if uri.startswith(("http:", "https:")):
-        return web_address.fault_of(uri)
+        return fault_of(uri)
     if re.search(r"\s", uri):
         return "it holds a space"
     if _DATABASES.match(uri):

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading(config: MLflowConfig) -> Iterator[MlflowClient]:
-    """As `connected`, where there is something to read: a store that is not there is not made.
+    """As `connected`, for reading: a store that does not exist is not created.
 
     Raises:
-        UsageError: where MLflow refuses what was asked, or a driver is missing.
-        UnreachableError: where the store does not answer, is not there, or refuses the login.
+        UsageError: where MLflow rejects what was asked, or a driver is missing.
+        UnreachableError: where the store does not answer, does not exist, or refuses the login.
     """
     check_there(config.tracking_uri)
     with connected(config) as client:
@@ -35,13 +35,13 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
     """A client for as long as the block lasts.
 
     Raises:
-        UsageError: where MLflow refuses what was asked, or a driver is missing.
+        UsageError: where MLflow rejects what was asked, or a driver is missing.
         UnreachableError: where the store does not answer or refuses the login.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is the answer's alone
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for the answer alone
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
@@ -62,11 +62,11 @@ def connected(config: MLflowConfig) -> Iterator[MlflowClient]:
 
 
 def prepare(config: MLflowConfig) -> None:
-    """Do what is this machine's own work and no waiting for a server: import MLflow, make a SQLite store.
+    """Do the slow part that needs no server: import MLflow, create a SQLite store.
 
     Raises:
-        UsageError: where MLflow refuses the store.
-        UnreachableError: where the store cannot be made.
+        UsageError: where MLflow rejects the store.
+        UnreachableError: where the store cannot be created.
     """
     import mlflow  # noqa: F401 - seconds
 

@@ -53,11 +53,11 @@ class MLflowConfig(BaseModel):
     def load(cls, env_file: Path | None = None) -> MLflowConfig:
         """Read an env file, then the environment.
 
-        What else the file holds (logins, AWS settings) is put into the environment where it is not set there. A
+        Other variables in the file (logins, AWS settings) are put into the environment unless they are set there. A
         relative path in the file (`sqlite:///…`, a certificate) starts at the file's folder.
 
         Raises:
-            UsageError: where a named file is missing or cannot be read, or the tracking address is none.
+            UsageError: where a named file is missing or cannot be read, or MLflow cannot take an address.
         """
         path = env_file or ENV_FILE
         if env_file is not None and not env_file.is_file():
@@ -77,10 +77,10 @@ class MLflowConfig(BaseModel):
         return config
 
     def check_writable(self) -> None:
-        """See, without connecting, that runs could be written here: a run's cost comes before its tracking.
+        """Check, without connecting, that runs can be written here: a run is paid for before it is sent.
 
         Raises:
-            UsageError: where the file of an embedded store cannot be written, or its folder is not there.
+            UsageError: where the file of an embedded store cannot be written, or its folder does not exist.
         """
         check_writable(self.tracking_uri, "MLFLOW_TRACKING_URI")
 

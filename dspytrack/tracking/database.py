@@ -1,4 +1,4 @@
-"""A database as the store of runs, asked directly: does it answer, take the login, have its driver?"""
+"""Connects to a database that stores runs, to see whether it answers, accepts the login and has its driver."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _REMOTE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
 
 
 def with_driver(uri: str) -> str:
-    """A PostgreSQL address with the driver's name: SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
+    """A PostgreSQL address that names its driver: SQLAlchemy 2.1 takes `postgresql://` to mean psycopg 3."""
     if not uri.startswith("postgresql://") or (find_spec("psycopg2") is None and find_spec("psycopg") is not None):
         return uri
     return uri.replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
 def check(uri: str) -> None:
-    """See that a database on the network answers: MLflow by itself would try for minutes.
+    """Check that a database on the network answers: MLflow itself would try for minutes.
 
     Raises:
-        UsageError: for an address that is none, or a driver that is missing.
+        UsageError: for an address that cannot be parsed, or a driver that is missing.
         UnreachableError: with the database's own reason.
     """
     if _REMOTE.match(uri):
@@ -39,10 +39,10 @@ def check(uri: str) -> None:
 
 @contextmanager
 def connection(uri: str) -> Iterator[Connection]:
-    """A connection to a database, given up on soon where that is on the network and silent.
+    """A connection to a database; one on the network has a few seconds to answer.
 
     Raises:
-        UsageError: for an address that is none, or a driver that is missing.
+        UsageError: for an address that cannot be parsed, or a driver that is missing.
         UnreachableError: with the database's own reason.
     """
     from sqlalchemy import create_engine

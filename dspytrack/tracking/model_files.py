@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
-class Pulled(NamedTuple):
+class PulledModel(NamedTuple):
     """A program that was downloaded: the MLflow id of its run, and the folder it is in."""
 
     run_id: str
@@ -39,7 +39,7 @@ def check_empty(folder: Path) -> None:
             raise UsageError(f"{folder} is not empty; choose another folder")
 
 
-def pull(client: MlflowClient, run_id: str, out: Path) -> Pulled:
+def pull(client: MlflowClient, run_id: str, out: Path) -> PulledModel:
     """Download a run's model into a folder, verified and without its pickle.
 
     Raises:
@@ -59,7 +59,7 @@ def pull(client: MlflowClient, run_id: str, out: Path) -> Pulled:
             (out / name).write_bytes(data)
         verify(out)
         (out / "README.md").write_text(how_to_load(out, run_id), encoding="utf-8")
-    return Pulled(run_id, out)
+    return PulledModel(run_id, out)
 
 
 def download(client: MlflowClient, run_id: str, name: str, folder: Path) -> Path:

@@ -17,7 +17,7 @@ from dspytrack.results.catalogue import METRIC_NAMES
 from dspytrack.tracking import model_files
 from dspytrack.tracking.client import connected, reading
 from dspytrack.tracking.config import MLflowConfig
-from dspytrack.tracking.model_files import Pulled
+from dspytrack.tracking.model_files import PulledModel
 from dspytrack.tracking.ranking import better_direction, check_metrics, no_metric, qualifies
 from dspytrack.tracking.run_ids import mlflow_run_id
 
@@ -43,10 +43,10 @@ class MLflowTracker:
         return mlflow_run_id(client, self.config, run_id, self.runs_dir)
 
     def check_experiment(self) -> None:
-        """See that the experiment is there.
+        """Check that the experiment exists.
 
         Raises:
-            UsageError: where it is not, with the nearest name.
+            UsageError: where it does not, with the nearest name.
             UnreachableError: where the store does not answer.
         """
         name = self.config.experiment_name
@@ -59,10 +59,10 @@ class MLflowTracker:
         raise UsageError(f"{self.config.shown} has no experiment `{name}`.{near}")
 
     def search(self, filter_string: str = "", max_results: int = 100, order_by: list[str] | None = None) -> list[Run]:
-        """Runs of the experiment, newest first unless ordered; none where the experiment is not there yet.
+        """Runs of the experiment, newest first unless ordered; none where the experiment does not exist yet.
 
         Raises:
-            UsageError: where MLflow refuses the filter, or no run has a metric that it or the order names.
+            UsageError: where MLflow rejects the filter, or no run has a metric that it or the order names.
             UnreachableError: where the store does not answer.
         """
         with reading(self.config) as client:
@@ -92,7 +92,7 @@ class MLflowTracker:
         """The best finished run by a metric; runs that are unfinished, failed, deleted or NaN never win.
 
         Args:
-            metric: what the best is the best by.
+            metric: by which runs are ranked.
             order: "ASC" or "DESC"; the metric's own better direction by default.
             filter_string: in MLflow's syntax.
             significant: only runs whose verdict is "better" and whose p-value is below 0.05.
@@ -114,7 +114,7 @@ class MLflowTracker:
 
     @property
     def place(self) -> str:
-        """Where runs are looked for, in words."""
+        """The experiment and store, in words."""
         return f"the experiment {self.config.experiment_name} at {self.config.shown}"
 
     def get(self, run_id: str, significant: bool = False) -> Run:
@@ -135,7 +135,7 @@ class MLflowTracker:
         with reading(self.config) as client:
             return client.get_run(self._id_of(client, run_id))
 
-    def pull(self, ref: str, out: Path, significant: bool = False) -> Pulled:
+    def pull(self, ref: str, out: Path, significant: bool = False) -> PulledModel:
         """Download a run's model into a folder, verified and without its pickle.
 
         Args:
@@ -170,7 +170,7 @@ class MLflowTracker:
         run_id: str | None = None,
         program_import: str | None = None,
     ) -> None:
-        """Pack a program with its metadata and checksums into a run's `models/` folder, once it is seen to load again.
+        """Pack a program with its metadata and checksums into a run's `models/` folder, once it loads again as it is.
 
         Args:
             model: the program.

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def test_from_a_config_to_a_prediction(folder: Path, command: Command) -> None:
 
     runs = json.loads(command("runs", "search", "--json")[1])
     assert len(runs) == 2
-    assert set(runs[0]) == {"run_id", "run_name", "status", "metrics", "params", "tags"}
+    assert set(runs[0]) == {"run_id", "record_id", "run_name", "status", "metrics", "params", "tags"}
     best = json.loads(command("runs", "best", "--format", "json")[1])
     assert best["run_id"] in {run["run_id"] for run in runs}
     assert command("runs", "best", "--format", "id")[1].strip() == best["run_id"]
@@ -173,6 +174,46 @@ def test_the_lines_for_ci_pull_the_run_they_checked_and_no_other(folder: Path, c
     assert done.returncode == 0, done.stderr
     run_id = json.loads((folder / "result.json").read_text())["run_id"]
     assert run_id in (folder / "model" / "README.md").read_text()
+
+
+@pytest.mark.integration
+def test_a_run_is_named_by_its_own_id_or_mlflows_in_every_command_and_from_another_machine(
+    folder: Path, command: Command
+) -> None:
+    result = json.loads(command("optimize", "config.yaml", "--json")[1])
+    [record] = [path.name for path in (folder / ".dspytrack/runs").iterdir()]
+    assert (result["record_id"], result["run_id"]) == (record, result["mlflow_run_id"])
+    ids = (record, result["run_id"])
+    for one in ids:
+        assert json.loads(command("runs", "sync", one, "--json")[1]) == [{"record": record, "run_id": result["run_id"]}]
+        code, _, err = command("optimize", "config.yaml", "--resume", "--run", one)
+        assert (code, f"{record} is completed; there is nothing to resume" in err) == (2, True)
+    for place in ("here", "elsewhere"):
+        for index, one in enumerate(ids):
+            shown = json.loads(command("runs", "show", one, "--json")[1])
+            assert (shown["run_id"], shown["record_id"]) == (result["run_id"], record)
+            pulled = json.loads(command("model", "pull", one, "-o", f"model-{place}-{index}", "--json")[1])
+            assert pulled["run_id"] == result["run_id"]
+        shutil.rmtree(folder / ".dspytrack", ignore_errors=True)
+    code, _, err = command("runs", "show", "20260101-000000-abcdef")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.integration
+def test_a_record_that_is_not_in_mlflow_yet_is_shown_and_its_model_says_how_to_send_it(
+    folder: Path, command: Command
+) -> None:
+    result = json.loads(command("optimize", "config.yaml", "--no-tracking", "--json")[1])
+    record = result["record_id"]
+    assert (result["run_id"], result["mlflow_run_id"]) == (record, None)
+    shown = json.loads(command("runs", "show", record, "--json")[1])
+    assert (shown["run_id"], shown["record_id"], shown["mlflow_run_id"]) == (record, record, None)
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    code, _, err = command("model", "pull", record, "-o", "model")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.endswith(f"is not in sqlite:///{folder}/mlflow.db yet; send it with: dspytrack runs sync {record}\n")
+    assert command("runs", "sync", record)[0] == 0
+    assert command("model", "pull", record, "-o", "model")[0] == 0
 
 
 @pytest.mark.integration

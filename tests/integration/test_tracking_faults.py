@@ -1,4 +1,4 @@
-"""A tracking server that is gone, hangs, answers 500, is slow, or dies: the run goes on, and sync mends it."""
+"""A tracking server that is gone, hangs, answers 500, is slow, or dies: the run still ends, and sync sends it."""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+import botocore.exceptions  # type: ignore[import-untyped]
 import pytest
 from mlflow.exceptions import MlflowException, get_error_code
 from requests.exceptions import HTTPError, SSLError
 
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.tracking.config import MLflowConfig
-from dspytrack.tracking.errors import explained
+from dspytrack.tracking.errors import explained, is_forbidden, login_variables
 
 CONFIG = MLflowConfig(tracking_uri="http://me:a-password@host:80/team")
 POOL = "HTTPConnectionPool(host='host', port=80): Max retries exceeded with url: /x"
@@ -33,7 +33,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_the_cause_is_what_is_told_of_a_failed_request(cause: str) -> None:
+def test_the_root_cause_of_a_failed_request_is_reported(cause: str) -> None:
     error = MlflowException(f"API request to http://host/x failed with exception {POOL} (Caused by {cause})")
     found = explained(error, CONFIG)
     assert isinstance(found, UnreachableError)
@@ -72,17 +72,38 @@ def test_what_is_no_failure_of_a_store_is_left_alone() -> None:
     assert isinstance(explained(HTTPError("503"), CONFIG), UnreachableError)
 
 
-def test_a_postgresql_address_names_the_driver_that_is_installed() -> None:
-    assert MLflowConfig(tracking_uri="postgresql://me@host/db").tracking_uri == "postgresql+psycopg2://me@host/db"
-    other = "postgresql+psycopg://me@host/db"
-    assert MLflowConfig(tracking_uri=other, registry_uri="postgresql://r/db").tracking_uri == other
-    assert MLflowConfig(registry_uri="postgresql://r/db").registry_uri == "postgresql+psycopg2://r/db"
+def test_what_a_login_may_not_do_names_the_login_and_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "x")
+    error = MlflowException("API request to endpoint /api/x failed", error_code=get_error_code(403))
+    assert is_forbidden(error)
+    assert str(explained(error, CONFIG)).endswith(
+        "/team/api/x: the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD may not do this (403)"
+    )
+    assert login_variables() == ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    assert str(explained(error, CONFIG)).endswith("this is not allowed (403)")
+    assert login_variables() == ()
 
 
-def test_a_certificate_beside_the_env_file_is_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "")
-    (tmp_path / "team.env").write_text("MLFLOW_TRACKING_SERVER_CERT_PATH=ca.pem\n")
-    MLflowConfig.load(tmp_path / "team.env")
-    assert os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] == str(tmp_path / "ca.pem")
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("ENDPOINT_NOT_FOUND", UnreachableError, "there is no MLflow server at this address (404)"),
+        ("INVALID_PARAMETER_VALUE", UsageError, "MLflow rejects it: a reason"),
+        ("RESOURCE_DOES_NOT_EXIST", UsageError, "/team: a reason"),
+        ("INTERNAL_ERROR", UnreachableError, "/team: a reason"),
+    ],
+)
+def test_each_kind_of_mlflows_errors_has_its_exit_code(code: str, kind: type[Exception], said: str) -> None:
+    error = MlflowException("a reason\nand a traceback")
+    error.error_code = code
+    found = explained(error, CONFIG)
+    assert isinstance(found, kind) and said in str(found) and "traceback" not in str(found)
+
+
+def test_a_full_disk_and_an_artifact_store_are_something_outside() -> None:
+    assert isinstance(explained(OSError("No space left on device"), CONFIG), UnreachableError)
+    found = explained(botocore.exceptions.NoCredentialsError(), CONFIG)
+    assert isinstance(found, UnreachableError) and "MLFLOW_S3_ENDPOINT_URL" in str(found)

@@ -1,38 +1,39 @@
-"""A run in a real MLflow store (sqlite), read back."""
+"""A run in a real MLflow store (sqlite) while it goes and at its end, and what a store can do to it."""
 
 from __future__ import annotations
 
-import json
+import threading
+import time
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from dspytrack.errors import NotFoundError, UsageError
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.programs.package import load
+from dspytrack.record.store import Record
 from dspytrack.results.catalogue import METRIC_NAMES
-from dspytrack.tracking import MLflowConfig, MLflowTracker
+from dspytrack.results.values import OptimizationResult
+from dspytrack.runs.events import Finished, Note, Started
+from dspytrack.tracking import MLflowConfig, live
+from dspytrack.tracking.live import LiveRun
+from dspytrack.tracking.sync import unsent
 from tests.support.lm_server import lm_server
+from tests.support.ports import free_port
+from tests.support.records import make_record, write_result
 from tests.support.requests import request, rows
 
 
-@pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MLflowConfig, str]:
-    """One tracked run."""
-    folder = tmp_path_factory.mktemp("tracked")
-    config = MLflowConfig(tracking_uri=f"sqlite:///{folder}/m.db", artifact_location=str(folder / "artifacts"))
-    with pytest.MonkeyPatch.context() as patch, lm_server() as server:
-        patch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
-        pipeline = OptimizationPipeline(config, runs_dir=folder / "runs")
-        result = pipeline.run(request(server.api_base, folder), training_data=rows(60))
+def test_a_run_is_read_back_with_every_metric_and_artifact(
+    config: MLflowConfig, client: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-loopback")
+    with lm_server() as server:
+        pipeline = OptimizationPipeline(config, runs_dir=tmp_path / "runs")
+        result = pipeline.run(request(server.api_base, tmp_path), training_data=rows(60))
     assert result.mlflow_run_id is not None, result.tracking_error
-    return config, result.mlflow_run_id
-
-
-def test_a_run_is_read_back_with_every_metric_and_artifact(tracked: tuple[MLflowConfig, str]) -> None:
-    config, run_id = tracked
-    client = mlflow.MlflowClient(config.tracking_uri)
+    assert (result.run_id, result.tracking_uri) == (result.mlflow_run_id, config.shown)
+    assert Record(Path(result.record)).run_id == result.record_id
+    run_id = result.run_id
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert set(METRIC_NAMES) <= set(run.data.metrics)
@@ -53,50 +54,83 @@ def test_a_run_is_read_back_with_every_metric_and_artifact(tracked: tuple[MLflow
     }
 
 
-def test_best_knows_its_metrics(tracked: tuple[MLflowConfig, str]) -> None:
-    tracker = MLflowTracker(tracked[0])
-    assert tracker.best().info.run_id == tracked[1]
-    assert tracker.best("statistical_significance", significant=True).info.run_id == tracked[1]
-    with pytest.raises(UsageError, match="improvement_percentage"):
-        tracker.best("improvement_percentag")
-    with pytest.raises(NotFoundError):
-        tracker.best(filter_string="metrics.improvement_percentage > 50")
+def at_work(record: Record, config: MLflowConfig) -> LiveRun:
+    """A live run whose first event was sent; the event's plan is read by nobody here."""
+    record.begin_attempt()
+    found = LiveRun(record, config)
+    found(Started(record, None))  # type: ignore[arg-type]
+    return found
 
 
-def test_best_finds_nothing_where_only_failed_runs_are_and_takes_no_run_that_is_not_better(tmp_path: Path) -> None:
-    config = MLflowConfig(tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_location=str(tmp_path / "artifacts"))
-    client, tracker = mlflow.MlflowClient(config.tracking_uri), MLflowTracker(config)
-    experiment = client.create_experiment(config.experiment_name, artifact_location=config.artifact_location)
-
-    def logged(gain: float | None, verdict: str | None) -> str:
-        run_id = str(client.create_run(experiment).info.run_id)
-        client.log_metric(run_id, "iterations", 3)
-        if gain is not None:
-            client.log_metric(run_id, "improvement_percentage", gain)
-            client.log_metric(run_id, "statistical_significance", 0.01)
-        if verdict is not None:
-            client.set_tag(run_id, "verdict", verdict)
-        client.set_terminated(run_id, "FINISHED" if verdict else "FAILED")
-        return run_id
-
-    logged(None, None)
-    with pytest.raises(NotFoundError, match=r"^no finished run has improvement_percentage, in the experiment "):
-        tracker.best()
-    assert tracker.search("metrics.improvement_percentage > 0.1") == []
-    for gain, verdict in ((0.9, "inconclusive"), (-0.9, "worse"), (0.7, "no difference shown")):
-        logged(gain, verdict)
-    with pytest.raises(NotFoundError, match=r"is significantly better, in "):
-        tracker.best(significant=True)
-    found = logged(0.2, "better")
-    assert tracker.best(significant=True).info.run_id == found
-    assert tracker.best().data.tags["verdict"] == "inconclusive"
+def ended(run: LiveRun, record: Record, **values: object) -> OptimizationResult:
+    """The result of a run that ends now, as its pipeline returns it."""
+    result = write_result(record, **values)
+    record.update_info(ended_at=time.time())
+    run(Finished(result, 1.0))
+    return run.with_tracking(result)
 
 
-def test_a_pulled_model_loads_and_a_changed_one_does_not(tracked: tuple[MLflowConfig, str], tmp_path: Path) -> None:
-    out = MLflowTracker(tracked[0]).pull("best", tmp_path / "model").folder
-    assert not list(out.glob("*.pkl"))
-    assert len(load(out).predictors()[0].demos) == 4
-    state = json.loads((out / "optimized_model.json").read_text())
-    (out / "optimized_model.json").write_text(json.dumps(state))
-    with pytest.raises(UsageError, match="sha256"):
-        load(out)
+def test_a_run_is_running_in_mlflow_from_its_start_and_finished_at_its_end(
+    config: MLflowConfig, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    record = make_record(tmp_path)
+    run = at_work(record, config)
+    run(Note("nothing for MLflow"))
+    until = time.monotonic() + 60
+    while record.tracking.mlflow_run_id is None and time.monotonic() < until:
+        time.sleep(0.05)
+    assert client.get_run(str(record.tracking.mlflow_run_id)).info.status == "RUNNING"
+    result = ended(run, record)
+    assert (result.mlflow_run_id, result.tracking_uri) == (record.tracking.mlflow_run_id, config.shown)
+    assert (result.run_id, result.tracking_error) == (result.mlflow_run_id, None)
+    assert client.get_run(result.run_id).info.status == "FINISHED"
+    assert unsent(config, tmp_path) == []
+    assert record.info.tracking_seconds is not None and record.info.tracking_seconds < 60
+
+
+def test_a_server_that_is_gone_costs_the_run_nothing_but_a_word_and_its_id_stays_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    record, gone = make_record(tmp_path), MLflowConfig(tracking_uri=f"http://127.0.0.1:{free_port()}")
+    result = ended(at_work(record, gone), record)
+    assert result.tracking_error is not None and "does not answer" in result.tracking_error
+    assert (result.mlflow_run_id, result.run_id) == (None, record.run_id)
+    assert [one.run_id for one in unsent(gone, tmp_path)] == [record.run_id]
+
+
+@pytest.mark.parametrize(("status", "limit"), [("completed", "FINISH_SECONDS"), ("interrupted", "INTERRUPTED_SECONDS")])
+@pytest.mark.parametrize("slow", ["begin", "publish"])
+def test_a_slow_server_holds_the_end_of_a_run_up_no_longer_than_is_allowed(
+    slow: str, status: str, limit: str, config: MLflowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def hanging(*_: object) -> str:
+        over.wait(60)
+        return "too late"
+
+    monkeypatch.setattr(live, slow, hanging)
+    monkeypatch.setattr(live, limit, 1.5)
+    record = make_record(tmp_path)
+    run = at_work(record, config)
+    try:
+        began = time.monotonic()
+        result = ended(run, record, status=status)
+        assert time.monotonic() - began < 15  # one and a half seconds, on a machine that is busy
+    finally:
+        over.set()
+    said = "does not answer" if slow == "begin" else "did not take it within 1.5 s"
+    assert result.tracking_error == f"{config.shown} {said}"
+    assert result.mlflow_run_id is None
+
+
+def test_an_error_that_nobody_foresaw_is_reported_and_does_not_end_the_run(
+    config: MLflowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(live, "publish", broken)
+    record = make_record(tmp_path)
+    assert ended(at_work(record, config), record).tracking_error == "ValueError: a bug"

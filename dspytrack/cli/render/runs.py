@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from dspytrack.cli.render.next_commands import predict_command
-from dspytrack.cli.render.tables import Run
 from dspytrack.results.catalogue import MEASURES, SIDES, format_value
 
+if TYPE_CHECKING:
+    from dspytrack.tracking.run_view import RunView
 
-def print_run(run: Run) -> None:
-    """Print a run view: the verdict, then baseline beside optimized, then every other metric."""
-    console, metrics, tags = Console(highlight=False), dict(run["metrics"]), run["tags"]
-    status = tags.get("status", run["status"].lower())
-    console.print(Text.assemble((str(run["run_name"]), "bold"), f" · {run['run_id']} · {status}"))
-    if "verdict" in tags:
-        console.print(f"{tags['verdict']}: {tags.get('verdict_reason', '')}", markup=False)
+
+def print_run(run: RunView) -> None:
+    """Print a run: the verdict, then baseline beside optimized, then every other metric."""
+    console, metrics, tags = Console(highlight=False), dict(run.metrics), run.tags
+    console.print(Text.assemble((str(run.run_name), "bold"), f" · {run.run_id} · {run.state}"))
+    if run.verdict is not None:
+        console.print(f"{run.verdict}: {tags.get('verdict_reason', '')}", markup=False)
     if "error" in tags:
         console.print(f"error: {tags['error']}", markup=False)
     pairs = Table("", *SIDES)
@@ -37,11 +40,11 @@ def print_run(run: Run) -> None:
         console.print(f"next: {command}", markup=False, soft_wrap=True)
 
 
-def _next_commands(run: Run) -> list[str]:
+def _next_commands(run: RunView) -> list[str]:
     """How to resume the run or, where it has a program, how to get that."""
-    if "resume" in run:
-        return [run["resume"]]
-    found = [run["unsent"]] if "unsent" in run else []
-    if run.get("model") is not None:
-        return [*found, predict_command(run["model"])]
-    return [*found, f"dspytrack model pull {run['run_id']} -o model/"] if "verdict" in run["tags"] else found
+    if run.resume is not None:
+        return [run.resume]
+    found = [] if run.unsent is None else [run.unsent]
+    if run.model is not None:
+        return [*found, predict_command(run.model)]
+    return found if run.verdict is None else [*found, f"dspytrack model pull {run.run_id} -o model/"]

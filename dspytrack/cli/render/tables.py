@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -18,15 +18,15 @@ from rich.table import Table
 from dspytrack.cli.options import Format
 from dspytrack.results.catalogue import format_value, table_head
 
-Run = dict[str, Any]
-"""A run view: one run as plain data, as `--json` prints it."""
+if TYPE_CHECKING:
+    from dspytrack.tracking.run_view import RunView
 
 _OUTCOME_WIDTH = len("no difference")  # the longest text of an outcome that is kept in one line
 _GAP = 2  # between two columns
 _HEADS = ("run_id", "status", "verdict")
 
 
-def print_runs(runs: Sequence[Run], columns: Sequence[str], form: Format, nothing: str = "no runs") -> None:
+def print_runs(runs: Sequence[RunView], columns: Sequence[str], form: Format, nothing: str = "no runs") -> None:
     """Print runs in a form; numbers keep all their digits except where people read them.
 
     Args:
@@ -36,9 +36,9 @@ def print_runs(runs: Sequence[Run], columns: Sequence[str], form: Format, nothin
         nothing: what people read where there are no runs.
     """
     if form == "json":
-        typer.echo(json.dumps(list(runs), indent=2, allow_nan=False))
+        typer.echo(json.dumps([run.to_json() for run in runs], indent=2, allow_nan=False))
         return
-    cells = [[*_head(run), *[run["metrics"].get(name) for name in columns]] for run in runs]
+    cells = [[*_head(run), *[run.metrics.get(name) for name in columns]] for run in runs]
     if form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow([*_HEADS, *columns])
@@ -54,7 +54,7 @@ def print_runs(runs: Sequence[Run], columns: Sequence[str], form: Format, nothin
         Console().print(nothing, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_table(runs: Sequence[Run], cells: list[list[Any]], columns: Sequence[str]) -> None:
+def _print_table(runs: Sequence[RunView], cells: list[list[Any]], columns: Sequence[str]) -> None:
     console = Console(highlight=False)
     rows = _shown(cells, columns)
     outcomes = [_outcome(run, *row[1:3]) for run, row in zip(runs, rows, strict=True)]
@@ -74,24 +74,22 @@ def _print_table(runs: Sequence[Run], cells: list[list[Any]], columns: Sequence[
     _print_next_commands(console, runs)
 
 
-def _print_next_commands(console: Console, runs: Sequence[Run]) -> None:
+def _print_next_commands(console: Console, runs: Sequence[RunView]) -> None:
     for run in runs:
-        if "resume" in run:
-            status = run["tags"].get("status", "unfinished").replace("_", " ")
-            console.print(f"{status}: {run['resume']}", markup=False, soft_wrap=True)
-    for command in dict.fromkeys(run["unsent"] for run in runs if "unsent" in run):
+        if run.resume is not None:
+            console.print(f"{run.state.replace('_', ' ')}: {run.resume}", markup=False, soft_wrap=True)
+    for command in dict.fromkeys(run.unsent for run in runs if run.unsent is not None):
         console.print(f"unsent: {command}", markup=False, soft_wrap=True)
-    console.print(f"next: dspytrack runs show {runs[0]['run_id']}", markup=False, soft_wrap=True)
+    console.print(f"next: dspytrack runs show {runs[0].run_id}", markup=False, soft_wrap=True)
 
 
-def _outcome(run: Run, status: str, verdict: str) -> str:
+def _outcome(run: RunView, status: str, verdict: str) -> str:
     outcome = verdict if status == "completed" and verdict else status.replace("_", " ")
-    return escape(f"{outcome}{' (unsent)' if 'unsent' in run else ''}")
+    return escape(f"{outcome}{'' if run.unsent is None else ' (unsent)'}")
 
 
-def _head(run: Run) -> list[Any]:
-    tags = run["tags"]
-    return [run["run_id"], tags.get("status", run["status"].lower()), tags.get("verdict")]
+def _head(run: RunView) -> list[Any]:
+    return [run.run_id, run.state, run.verdict]
 
 
 def _shown(cells: list[list[Any]], columns: Sequence[str]) -> list[list[str]]:

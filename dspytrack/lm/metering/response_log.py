@@ -54,10 +54,8 @@ class ResponseLog:
 
     def _note(self, line: bytes) -> None:
         try:
-            found = _parsed(line)
-            key, bill = str(found["key"]), found["bill"]
-            bill = None if bill is None else Bill(**bill)
-        except (ValueError, KeyError, TypeError, RecursionError):
+            key, bill = key_and_bill(line)
+        except ValueError:
             self.damaged += 1
             return
         self._places[key] = (self._end, len(line))
@@ -115,6 +113,20 @@ def _line(head: dict[str, Any], response: Any) -> bytes:
             return json.dumps(document).encode("ascii") + b"\n"
         except (TypeError, ValueError, RecursionError):
             return orjson.dumps({**head, "response": None}) + b"\n"
+
+
+def key_and_bill(line: bytes) -> tuple[str, Bill | None]:
+    """The key of a line, and its bill: None for a response that cost nothing.
+
+    Raises:
+        ValueError: where the line is damaged.
+    """
+    try:
+        found = _parsed(line)
+        bill = found["bill"]
+        return str(found["key"]), None if bill is None else Bill(**bill)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("not a line of a response log") from error
 
 
 def _parsed(line: bytes) -> Any:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from dspytrack.cli.render.runs import print_run
+from dspytrack.tracking.run_view import RunView
 
 
 def shown(capsys: pytest.CaptureFixture[str], **values: Any) -> list[str]:
     """What is printed of a run, each line without its frame."""
     tags = {"status": "completed", "verdict": "better", "verdict_reason": "p = 0.01"}
-    print_run({"run_id": "x1", "run_name": "opt", "status": "FINISHED", "metrics": {}, "tags": tags} | values)
+    view = {"run_id": "x1", "record_id": None, "run_name": "opt", "status": "FINISHED", "tags": tags}
+    print_run(RunView.model_validate(view | {"metrics": {}, "params": {}} | values))
     return [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
 
 

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 
 from dspytrack.cli.render.tables import print_runs
+from dspytrack.tracking.run_view import RunView
 
 USUAL = ["improvement_percentage", "statistical_significance", "optimized_success_rate"]
 WIDE = ["total_cost_usd", "duration_seconds", "optimized_quality_score"]
 
 
-def run(index: int, status: str, verdict: str | None = None, **facts: Any) -> dict[str, Any]:
+def run(index: int, status: str, verdict: str | None = None, **facts: Any) -> RunView:
     """A run as every command prints it."""
     metrics = {"improvement_percentage": 1.25, "statistical_significance": 0.00001, "optimized_success_rate": 1.0}
     metrics |= {"total_cost_usd": 12.345678, "duration_seconds": 12345.6, "optimized_quality_score": 0.87654}
     tags = {"status": status} | ({"verdict": verdict} if verdict else {})
-    view = {"run_id": f"{index}" * 32, "run_name": "opt_agent_[/]_1", "status": "FINISHED"}
-    return view | {"metrics": metrics, "params": {}, "tags": tags} | facts
+    view = {"run_id": f"{index}" * 32, "record_id": None, "run_name": "opt_agent_[/]_1", "status": "FINISHED"}
+    return RunView.model_validate(view | {"metrics": metrics, "params": {}, "tags": tags} | facts)
 
 
 RUNS = [
