@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import mlflow
@@ -17,9 +15,9 @@ import pytest
 from mlflow.entities import ViewType
 from mlflow.server import get_app_client
 
-from tests.integration import engine
-from tests.integration.commands import Printed, command, entered, write_settings
-from tests.integration.servers import holding, s3_store
+from tests.integration.checks import Capture, by_name, doctor, failures
+from tests.integration.commands import command, entered, write_settings
+from tests.integration.servers import s3_store
 from tests.support.killed_runs import write_config
 from tests.support.lm_server import lm_server
 from tests.support.ports import free_port
@@ -30,7 +28,6 @@ pytestmark = pytest.mark.integration
 PASSWORD = "a-password-of-the-tests"
 LOGIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 SECONDS = 30  # on a busy machine; what waits for a server that hangs takes a minute
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +49,6 @@ def around() -> Iterator[ExitStack]:
     """What a test needs around it, removed after the test."""
     with ExitStack() as found:
         yield found
-
-
-def doctor(capsys: Capture, *options: str, code: int = 0) -> dict[str, dict[str, Any]]:
-    """The checks by name."""
-    return by_name(command(capsys, "doctor", "--json", *options, code=code))
-
-
-def by_name(printed: Printed) -> dict[str, dict[str, Any]]:
-    """The checks of a document by name."""
-    checks = json.loads(printed.out)["checks"]
-    found = {check["name"]: check for check in checks}
-    assert len(found) == len(checks) > 10
-    assert all((check["fix"] is None) == (check["status"] != "fail") for check in checks)
-    return found
-
-
-def failures(checks: dict[str, dict[str, Any]]) -> list[str]:
-    """The names of the checks that failed."""
-    return [name for name, check in checks.items() if check["status"] == "fail"]
-
-
-def typed(capsys: Capture, line: str) -> None:
-    """Run a command of ours as doctor printed it."""
-    program, *arguments = shlex.split(line)
-    assert program == "dspytrack"
-    command(capsys, *arguments)
 
 
 def test_without_a_server_all_checks_pass_and_nothing_is_left(folder: Path, capsys: Capture) -> None:
@@ -220,75 +191,6 @@ def test_artifacts_in_s3_are_written_to_the_bucket_itself(
     os.environ["MLFLOW_S3_ENDPOINT_URL"] = f"http://127.0.0.1:{free_port()}"
     gone = doctor(capsys, code=6)
     assert failures(gone) == ["artifacts"] and "MLFLOW_S3_ENDPOINT_URL" in gone["artifacts"]["fix"]
-
-
-def test_a_full_artifact_disk_and_a_port_in_use_are_reported_and_their_fixes_work(
-    folder: Path, around: ExitStack, capsys: Capture
-) -> None:
-    disk = folder / ".dspytrack/server/artifacts"
-    disk.mkdir(parents=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    around.callback(subprocess.run, ["umount", str(disk)], check=True)
-    port = free_port()
-    command(capsys, "server", "up", "--local", "--port", str(port))
-    around.callback(command, capsys, "server", "down")
-    (disk / "filler").write_bytes(bytes(65536))
-    full = doctor(capsys, code=6)
-    assert failures(full) == ["disk: server's artifacts", "artifacts"]
-    assert str(disk) in full["disk: server's artifacts"]["fix"] and "make room" in full["artifacts"]["fix"]
-    subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-    assert failures(doctor(capsys)) == []
-    command(capsys, "server", "down")
-    down = doctor(capsys, code=6)
-    assert failures(down) == ["server: mlflow", "reachable"]
-    with holding(port) as pid:
-        taken = doctor(capsys, code=6)
-        assert f"port {port} is in use by " in taken["reachable"]["detail"]
-        assert f"process {pid}" in taken["reachable"]["detail"]
-        typed(capsys, taken["reachable"]["fix"])
-        assert failures(doctor(capsys)) == []
-
-
-@pytest.mark.engine
-def test_a_stopped_postgresql_behind_the_compose_server_is_reported_and_its_fix_works(
-    folder: Path, around: ExitStack, capsys: Capture
-) -> None:
-    os.environ |= dict(engine.images()) | {"MLFLOW_SERVER_WORKERS": "1"}
-    around.callback(command, capsys, "server", "down", "--delete-data", "--yes")
-    command(capsys, "server", "up", "--port", str(free_port()))
-    well = doctor(capsys)
-    assert "container" in well["disk: mlflow"]["detail"] and well["server: postgres"]["status"] == "pass"
-    [container] = engine.docker("ps", "-q", "--filter", f"name={_project(folder)}-postgres").stdout.split()
-    engine.docker("stop", container)
-    printed = command(capsys, "doctor", "--json", code=6)
-    checks = by_name(printed)
-    assert failures(checks) == ["server: postgres"] and "exited" in checks["server: postgres"]["detail"]
-    assert checks["server: mlflow"]["status"] == "pass"
-    typed(capsys, checks["server: postgres"]["fix"])
-    assert failures(doctor(capsys)) == []
-
-
-def test_a_server_in_a_docker_that_is_gone_is_replaced_by_the_fixes(
-    folder: Path, around: ExitStack, capsys: Capture
-) -> None:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    write_settings(folder, MLFLOW_SERVER_KIND="compose", MLFLOW_SERVER_PORT=str(port), MLFLOW_TRACKING_URI=address)
-    os.environ["PATH"] = str(folder)  # no Docker in it
-    checks = doctor(capsys, code=6)
-    assert failures(checks) == ["Docker", "reachable"]
-    assert checks["Docker"]["fix"].endswith(": dspytrack server up --local")
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[name]  # as in a new process: what an earlier command loaded from the file is not the environment
-    typed(capsys, checks["reachable"]["fix"])
-    around.callback(command, capsys, "server", "down", "--delete-data", "--yes")
-    assert failures(doctor(capsys)) == []
-
-
-def _project(folder: Path) -> str:
-    lines = (folder / ".env.mlflow").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("MLFLOW_SERVER_PROJECT="))
 
 
 def test_the_language_models_of_a_config_file_are_called_once_each(folder: Path, capsys: Capture) -> None:

@@ -84,9 +84,21 @@ def test_an_s3_store_on_this_machine_has_another_name_in_a_container() -> None:
     assert for_container(None) == ""
 
 
-def test_secrets_of_the_env_file_are_masked(env_file: Path) -> None:
-    env_file.write_text("MLFLOW_DB_PASSWORD=a-long-password\nMLFLOW_SERVER_HOST=a-host-name\n")
-    assert without_secrets("a-long-password at a-host-name", env_file) == "*** at a-host-name"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MLFLOW_DB_PASSWORD",
+        "MLFLOW_AUTH_ADMIN_PASSWORD",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY",
+        "MLFLOW_S3_SECRET_ACCESS_KEY",
+        "MLFLOW_TRACKING_PASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ],
+)
+def test_a_secret_of_the_env_file_is_masked_and_no_other_value(env_file: Path, name: str) -> None:
+    env_file.write_text(f"{name}=a-value-to-hide\nMLFLOW_SERVER_HOST=a-host-name\n")
+    assert without_secrets("a-value-to-hide at a-host-name", env_file) == "*** at a-host-name"
 
 
 def test_two_folders_get_two_compose_projects(tmp_path: Path, env_file: Path) -> None:

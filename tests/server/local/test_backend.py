@@ -37,7 +37,7 @@ def other_server() -> Iterator[int]:
             self.end_headers()
 
     with ThreadingHTTPServer(("127.0.0.1", free_port()), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.server_port
         server.shutdown()
 
