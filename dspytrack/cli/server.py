@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from dspytrack.cli.options import Json
 from dspytrack.tracking import ENV_FILE
 
-if TYPE_CHECKING:
-    from dspytrack.server.status import Progress
-
-app = typer.Typer(no_args_is_help=True, help="Run an MLflow server: Docker Compose, a local process, manifests.")
-EnvFile = Annotated[Path, typer.Option("--env-file", help="Where the server's settings are kept.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Run an MLflow server: in Docker, as a local process, or from files for a cluster."
+)
+EnvFile = Annotated[Path, typer.Option("--env-file", help="The file with the server's settings.")]
 
 
 @app.command()
 def up(
     local: Annotated[
         bool | None,
-        typer.Option("--local/--compose", help="A process on SQLite, or Docker; default: as before, else Docker."),
+        typer.Option("--local/--compose", help="A process on SQLite, or Docker. Default: as before, else Docker."),
     ] = None,
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Default: 5000.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="The address to listen on; default: 127.0.0.1.")] = None,
-    auth: Annotated[bool | None, typer.Option("--auth/--no-auth", help="Logins, with a random admin password.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65535, help="The port to listen on. Default: as before, else 5000."),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="The address to listen on. Default: as before, else 127.0.0.1.")
+    ] = None,
+    auth: Annotated[
+        bool | None,
+        typer.Option("--auth/--no-auth", help="Require a login; a random admin password is written to the env file."),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow --host without --auth.")] = False,
-    artifacts: Annotated[str | None, typer.Option("--artifacts", help="s3://bucket/path; default: a volume.")] = None,
-    with_s3: Annotated[bool, typer.Option("--with-s3", help="Add an S3 store, on a volume.")] = False,
+    artifacts: Annotated[
+        str | None, typer.Option("--artifacts", help="Store artifacts in s3://bucket/path. Default: on a volume.")
+    ] = None,
+    with_s3: Annotated[bool, typer.Option("--with-s3", help="Add an S3 store for artifacts, on a volume.")] = False,
     backend_store_uri: Annotated[
         str | None,
-        typer.Option("--backend-store-uri", envvar="MLFLOW_BACKEND_STORE_URI", help="With --local: PostgreSQL."),
+        typer.Option(
+            "--backend-store-uri",
+            envvar="MLFLOW_BACKEND_STORE_URI",
+            help="With --local: a PostgreSQL in place of SQLite.",
+        ),
     ] = None,
     env_file: EnvFile = ENV_FILE,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Start a server, wait until it is healthy, and make it the one that `optimize` uses."""
-    from dspytrack.cli.render.server import print_status
+    from dspytrack.cli.render.server import print_status, progress_line
     from dspytrack.server import current
-    from dspytrack.server.settings import Wish
+    from dspytrack.server.settings import ServerOptions
 
-    wish = Wish(env_file, port, host, auth, insecure, artifacts, with_s3, backend_store_uri)
-    with _progress() as progress:
-        found = current.up(wish, None if local is None else "local" if local else "compose", progress)
-    print_status(found, as_json, f"dspytrack optimize config.yaml (uses it by {env_file})")
+    options = ServerOptions(env_file, port, host, auth, insecure, artifacts, with_s3, backend_store_uri)
+    with progress_line() as progress:
+        found = current.up(options, None if local is None else "local" if local else "compose", progress)
+    print_status(found, as_json, f"dspytrack optimize config.yaml (finds it by {env_file})")
 
 
 @app.command()
 def down(
-    delete_data: Annotated[bool, typer.Option("--delete-data", help="Runs, models and artifacts too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    delete_data: Annotated[bool, typer.Option("--delete-data", help="Delete runs, models and artifacts, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     env_file: EnvFile = ENV_FILE,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Stop the server; its data stays unless --delete-data is given."""
     from dspytrack.cli.render.server import print_done
@@ -63,15 +74,15 @@ def down(
 
     if delete_data and not yes:
         _ask("delete every run, model and artifact of this server for good?")
-    left = current.down(env_file, delete_data)
+    notes = current.down(env_file, delete_data)
     data = "deleted" if delete_data else "kept"
-    document = {"data": data, "notes": list(left)}
-    print_done(document, f"the server is down, its data is {data}", as_json, "dspytrack server up", left)
+    document = {"data": data, "notes": list(notes)}
+    print_done(document, f"the server is down, its data is {data}", as_json, "dspytrack server up", notes)
 
 
 @app.command()
-def status(env_file: EnvFile = ENV_FILE, as_json: AsJson = False) -> None:
-    """Each service, its health and data; exit code 6 where the server is not healthy."""
+def status(env_file: EnvFile = ENV_FILE, as_json: Json = False) -> None:
+    """Show each service, its health and its data; exit code 6 where the server is not healthy."""
     from dspytrack.cli.render.server import print_status
     from dspytrack.server import current
 
@@ -83,8 +94,8 @@ def status(env_file: EnvFile = ENV_FILE, as_json: AsJson = False) -> None:
 
 @app.command()
 def logs(
-    service: Annotated[str | None, typer.Argument(help="mlflow, postgres or s3; default: all.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until interrupted.")] = False,
+    service: Annotated[str | None, typer.Argument(help="mlflow, postgres or s3. Default: all.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing until interrupted.")] = False,
     env_file: EnvFile = ENV_FILE,
 ) -> None:
     """Print the server's log."""
@@ -96,121 +107,74 @@ def logs(
 
 @app.command()
 def upgrade(
-    to: Annotated[str | None, typer.Option("--to", help="A version; default: the installed MLflow's.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="An MLflow version. Default: the installed one.")] = None,
     env_file: EnvFile = ENV_FILE,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Back up, migrate and start another MLflow version; goes back by itself where that fails."""
-    from dspytrack.cli.render.server import print_done
-    from dspytrack.server import current
-    from dspytrack.server.compose import backup as backups
+    """Back up, migrate and start another MLflow version; where that fails, go back to the old one."""
+    from dspytrack.cli.render.server import print_upgrade, progress_line
+    from dspytrack.server.compose import upgrade as core
 
-    current.check_compose(env_file, "upgrade")
-    with _progress() as progress:
-        done = backups.upgrade(progress, to, env_file)
-    document = done._asdict() | {"backup": str(done.backup) if done.backup else None}
-    sentence = f"MLflow {done.before} -> {done.after}; the data as it was: {done.backup}"
-    if done.backup is None:
-        sentence = f"the server is MLflow {done.after} already"
-    print_done(document, sentence, as_json, "dspytrack server status")
+    with progress_line() as progress:
+        done = core.upgrade(progress, to, env_file)
+    print_upgrade(done, as_json)
 
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="A new file.")], env_file: EnvFile = ENV_FILE, as_json: AsJson = False
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")],
+    env_file: EnvFile = ENV_FILE,
+    as_json: Json = False,
 ) -> None:
-    """Write the database and the artifacts into one file."""
-    from dspytrack.cli.render.server import print_done
-    from dspytrack.server import current
-    from dspytrack.server.compose import backup as backups
+    """Back up the database and the artifacts into one file."""
+    from dspytrack.cli.render.server import print_done, progress_line
+    from dspytrack.server.compose import backup as core
 
-    current.check_compose(env_file, "backup")
-    with _progress() as progress:
-        written = backups.backup(file, progress, env_file)
+    with progress_line() as progress:
+        written = core.backup(file, progress, env_file)
     print_done({"file": str(written)}, str(written), as_json, f"dspytrack server restore {file}")
 
 
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A file written by `server backup`.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     env_file: EnvFile = ENV_FILE,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Replace the server's data by a backup's."""
-    from dspytrack.cli.render.server import print_done
-    from dspytrack.server import current
-    from dspytrack.server.compose import backup as backups
+    """Replace the server's data with a backup's."""
+    from dspytrack.cli.render.server import print_done, progress_line
+    from dspytrack.server.compose import backup as core
 
-    current.check_compose(env_file, "restore")
     if not yes:
         _ask("replace every run, model and artifact of this server?")
-    with _progress() as progress:
-        about = backups.restore(file, progress, env_file)
-    sentence = f"restored what was saved at {about['made']} (MLflow {about['mlflow_version']})"
-    print_done({"file": str(file), **about}, sentence, as_json, "dspytrack server status")
+    with progress_line() as progress:
+        info = core.restore(file, progress, env_file)
+    sentence = f"restored the backup of {info.made} (MLflow {info.mlflow_version})"
+    print_done({"file": str(file), **info.model_dump()}, sentence, as_json, "dspytrack server status")
 
 
 @app.command()
 def manifests(
     compose: Annotated[bool, typer.Option("--compose", help="Docker Compose files and their .env.mlflow.")] = False,
-    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="A Kustomize folder.")] = False,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="A folder for Kustomize.")] = False,
     helm_values: Annotated[bool, typer.Option("--helm-values", help="Values for MLflow's own chart.")] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path(),
 ) -> None:
-    """Write the files of a server of your own."""
-    from dspytrack.errors import UsageError
+    """Write the files to run a server without dspytrack."""
+    from dspytrack.cli.render.server import print_manifests
+    from dspytrack.server.manifests import ManifestKind, write_manifests
 
-    if not (compose or kubernetes or helm_values):
-        raise UsageError("name what to write: --compose, --kubernetes or --helm-values")
-    written: list[Path] = []
-    last = "dspytrack server up"
-    if compose:
-        from dspytrack.server.compose.backend import write_compose
-
-        written += write_compose(out)
-        last = f"docker compose -f {out / 'docker-compose.mlflow.yml'} up -d"
-    if kubernetes:
-        from dspytrack.server.kubernetes.manifests import write_kubernetes
-
-        written += write_kubernetes(out)
-        last = f"kubectl apply -k {out}"
-    if helm_values:
-        from dspytrack.server.kubernetes.manifests import write_helm_values
-
-        written.append(write_helm_values(out))
-        last = f"helm upgrade --install mlflow CHART -f {written[-1]}"
-    for file in written:
-        typer.echo(str(file))
-    typer.echo(f"next: {last}", err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A line on a terminal that says what is going on; without one, a line for each new thing."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
-        with console.status("starting") as line:
-            yield lambda message: line.update(message)
-        return
-    said: set[str] = set()
-
-    def say(message: str) -> None:
-        if message not in said:
-            said.add(message)
-            console.print(message, markup=False)
-
-    yield say
+    asked: dict[ManifestKind, bool] = {"compose": compose, "kubernetes": kubernetes, "helm-values": helm_values}
+    print_manifests(write_manifests([kind for kind, wanted in asked.items() if wanted], out))
 
 
 def _ask(question: str) -> None:
-    """Go on only where a person says yes."""
+    """Ask a person, and leave unless the answer is yes."""
     from dspytrack.errors import UsageError
 
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} nobody is here to answer; --yes does it unasked")
+        raise UsageError(f"{question} There is no terminal to answer in; --yes does it without asking")
     if not typer.confirm(question, err=True):
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(1)

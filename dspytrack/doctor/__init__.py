@@ -1,1 +1,1 @@
-"""Everything that can be wrong around a run, looked at one by one, each fault with what mends it."""
+"""What can be wrong around a run: each thing is checked by itself, and each fault comes with its fix."""

@@ -1,4 +1,4 @@
-"""The LMs of a config file: is the key there, does each answer. One tiny real call for each."""
+"""Checks of the LMs in a config file: is the key set, does each answer. One tiny real call each."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dspytrack.config.schema import LM, OptimizationRequest
-from dspytrack.doctor.check import Check, Place, failed, passed, skipped
+from dspytrack.doctor.check import Check, failed, passed, skipped
+from dspytrack.doctor.folder_settings import FolderSettings
 from dspytrack.errors import ConfigError
 from dspytrack.results.roles import LM_KEYS
 
 _SECONDS = 20.0
 
 
-def language_models(place: Place) -> Iterator[Check]:
-    """Each LM that the config file names answers."""
-    if place.request is None:
-        yield skipped("LM", "--lm config.yaml tries the LMs of a config file, with one real call each")
+def language_models(here: FolderSettings) -> Iterator[Check]:
+    """Each LM in the config file answers."""
+    if here.request is None:
+        yield skipped("LM", "--lm config.yaml checks the LMs of a config file, with one real call each")
         return
-    for spec, keys in _distinct(place.request):
-        yield _tried(spec, keys)
+    for spec, keys in _distinct(here.request):
+        yield _called(spec, keys)
 
 
 def _distinct(request: OptimizationRequest) -> list[tuple[LM, str]]:
-    """The LMs of a request that differ, each with the keys that name it."""
+    """The distinct LMs of a request, each with the keys that name it."""
     named: list[tuple[str, LM | None]] = [(key, attrgetter(key)(request)) for key in LM_KEYS]
-    found: list[tuple[LM, str]] = []
+    distinct: list[tuple[LM, str]] = []
     for key, spec in named:
         keys = [other for other, one in named if one == spec]
         if spec is not None and keys[0] == key:
-            found.append((spec, ", ".join(keys)))
-    return found
+            distinct.append((spec, ", ".join(keys)))
+    return distinct
 
 
-def _tried(spec: LM, keys: str) -> Check:
+def _called(spec: LM, keys: str) -> Check:
     from dspytrack.lm.build import build_lm
     from dspytrack.lm.metering.dspy_hooks import metering
     from dspytrack.lm.metering.meter import Meter
@@ -50,24 +51,24 @@ def _tried(spec: LM, keys: str) -> Check:
         lm = build_lm(quick, key=key)
     except ConfigError as error:
         unset = re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", error.message)
-        mend = "; ".join(f"export {one}=…" for one in unset) or f"correct `{key}` in the config file"
-        return failed(name, error.message, mend)
+        fix = "; ".join(f"export {one}=…" for one in unset) or f"correct `{key}` in the config file"
+        return failed(name, error.message, fix)
     lm.cache = False
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         with TemporaryDirectory() as folder, metering(Path(folder) / "responses.jsonl", Meter()):
             lm(messages=[{"role": "user", "content": "Answer with the word ok."}])
-    except Exception as error:  # noqa: BLE001 - whatever a provider's client raises is the answer
-        return failed(name, f"{spec.model}: {_reason(error)}", _mend(spec, error))
-    return passed(name, f"{spec.model} answered in {time.monotonic() - began:.1f} s (one real call)")
+    except Exception as error:  # noqa: BLE001 - whatever a provider's client raises is the result of the check
+        return failed(name, f"{spec.model}: {_reason(error)}", _fix(spec, error))
+    return passed(name, f"{spec.model} answered in {time.monotonic() - started:.1f} s (one real call)")
 
 
-def _mend(spec: LM, error: Exception) -> str:
+def _fix(spec: LM, error: Exception) -> str:
     if type(error).__name__ in ("LMAuthError", "LMBillingError"):
         variable = spec.api_key_env or f"{spec.model.partition('/')[0].upper()}_API_KEY"
         return f"export {variable}=… with a key that the provider accepts"
     where = f"{spec.api_base} (api_base)" if spec.api_base else "the provider"
-    return f"see that {where} can be reached from here, and knows the model"
+    return f"check that {where} can be reached from here, and knows the model"
 
 
 def _reason(error: Exception) -> str:

@@ -1,11 +1,12 @@
-"""The configuration: is there one, where does each value come from, may others read its secrets."""
+"""Checks of the settings: is there an env file, where does each value come from, may others read its secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dspytrack.config.secrets import is_secret_variable, looks_secret
-from dspytrack.doctor.check import SECRETS_SHOWN, Check, Place, failed, passed, skipped
+from dspytrack.doctor.check import Check, failed, passed, skipped
+from dspytrack.doctor.folder_settings import FolderSettings
 
 _ALWAYS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 _WHERE_SET = (
@@ -26,45 +27,46 @@ _WHERE_SET = (
 )
 
 
-def env_file(place: Place) -> Iterator[Check]:
-    """The file with the settings."""
-    if place.env_file.is_file():
-        count = len(place.written)
-        yield passed("env file", f"{place.env_file}, {count} value{'' if count == 1 else 's'}")
+def env_file(here: FolderSettings) -> Iterator[Check]:
+    """The env file, if there is one."""
+    if here.env_file.is_file():
+        count = len(here.written)
+        yield passed("env file", f"{here.env_file}, {count} value{'' if count == 1 else 's'}")
     else:
-        yield passed("env file", f"{place.env_file} is not here; the environment and the defaults count")
+        yield passed("env file", f"{here.env_file} does not exist; the environment and the defaults apply")
 
 
-def secrets_kept(place: Place) -> Iterator[Check]:
-    """Others must not read a file that holds secrets."""
+def env_file_mode(here: FolderSettings) -> Iterator[Check]:
+    """Others cannot read an env file that holds secrets."""
     name = "env file's mode"
-    secret = [key for key, value in place.written.items() if looks_secret(key, value)]
+    secret = [key for key, value in here.written.items() if looks_secret(key, value)]
     if not secret:
-        yield skipped(name, "there are no secrets in it")
+        yield skipped(name, "it holds no secrets")
         return
-    mode = place.env_file.stat().st_mode & 0o777
+    mode = here.env_file.stat().st_mode & 0o777
     if mode & 0o077:
-        yield failed(name, f"{mode:o}: others may read {', '.join(secret)}", f"chmod 600 {place.env_file}")
+        yield failed(name, f"{mode:o}: others can read {', '.join(secret)}", f"chmod 600 {here.env_file}")
     else:
-        yield passed(name, f"{mode:o}: nobody else reads the secrets in it")
+        yield passed(name, f"{mode:o}: nobody else can read its secrets")
 
 
-def values(place: Place) -> Iterator[Check]:
+def values(here: FolderSettings) -> Iterator[Check]:
     """Each setting and where it comes from."""
-    config = place.config
+    config = here.config
     for name in _ALWAYS:
         default = "" if config is None else {_ALWAYS[0]: config.tracking_uri}.get(name, config.experiment_name)
-        yield passed(name, f"{place.value(name) or default} ({place.source(name)})")
+        yield passed(name, f"{here.value(name) or default} ({here.source(name)})")
     for name in _WHERE_SET:
-        value = place.value(name)
+        value = here.value(name)
         if value is not None:
-            yield passed(name, f"{SECRETS_SHOWN if is_secret_variable(name, value) else value} ({place.source(name)})")
+            shown = "***" if is_secret_variable(name, value) else value
+            yield passed(name, f"{shown} ({here.source(name)})")
 
 
-def address(place: Place) -> Iterator[Check]:
-    """The tracking address can be one."""
-    if place.fault is not None:
-        where = place.env_file if place.source(_ALWAYS[0]) == str(place.env_file) else "the environment"
-        yield failed("address", place.fault, f"correct it in {where}, or start a server: {place.server('up')}")
-    elif place.config is not None:
-        yield passed("address", f"runs go to {place.config.shown}")
+def address(here: FolderSettings) -> Iterator[Check]:
+    """The tracking address is valid."""
+    if here.fault is not None:
+        where = here.env_file if here.source(_ALWAYS[0]) == str(here.env_file) else "the environment"
+        yield failed("address", here.fault, f"correct it in {where}, or start a server: {here.server_command('up')}")
+    elif here.config is not None:
+        yield passed("address", f"runs go to {here.config.shown}")

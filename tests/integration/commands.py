@@ -18,7 +18,7 @@ from dspytrack.cli.main import main
 
 @dataclass(frozen=True)
 class Printed:
-    """What a command left."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -27,12 +27,12 @@ class Printed:
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Printed:
-    """Run `dspytrack …`, which must end with an exit code."""
+    """Run `dspytrack …`, which must end with the exit code `code`."""
     capsys.readouterr()
-    began = time.monotonic()
+    started = time.monotonic()
     with mock.patch.object(sys, "argv", ["dspytrack", *arguments]), pytest.raises(SystemExit) as end:
         main()
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     out, err = capsys.readouterr()
     assert end.value.code == code, err or out
     return Printed(code, out, err, took)
@@ -40,7 +40,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) 
 
 @contextlib.contextmanager
 def entered(folder: Path) -> Iterator[Path]:
-    """The folder as the working one, in an environment without settings of ours, for as long as the block lasts."""
+    """Make a folder the working one, in an environment without settings of ours, while the block runs."""
     ours = ("MLFLOW_", "AWS_", "OPENAI_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     before = Path.cwd()

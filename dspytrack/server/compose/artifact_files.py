@@ -1,7 +1,7 @@
-"""A compose server's artifacts as files, on whichever of its volumes they lie: copied out, loaded, exchanged.
+"""A compose server's artifact files, on either of its volumes: copy them out, load others, swap the two.
 
-The layout is the same on both volumes, so what is copied out of one can be loaded into the other. Artifacts in an S3
-store of the user's own are no files of ours, and nothing here touches them.
+Both volumes have the same layout, so what is copied out of one can be loaded into the other. Artifacts in an S3 store
+of the user's own are not on a volume, and nothing here touches them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspytrack.errors import UsageError
-from dspytrack.server.compose.engine import Engine
+from dspytrack.server.compose.project import ComposeProject
 from dspytrack.server.settings import Settings
 
 
-class Place(NamedTuple):
-    """The service whose volume holds the folder `artifacts`, and the folder around it."""
+class ArtifactVolume(NamedTuple):
+    """The service whose volume holds the folder `artifacts`, and the folder that contains it."""
 
     service: str
     folder: str
 
 
-def place(settings: Settings) -> Place | None:
-    """Where the artifacts lie; None for an S3 store of the user's own."""
+def artifact_volume(settings: Settings) -> ArtifactVolume | None:
+    """The volume that the artifacts are on; None for an S3 store of the user's own."""
     if settings.with_s3:
-        return Place("s3", "/data/mlflow")
-    return Place("mlflow", "/mlflow") if settings.artifacts is None else None
+        return ArtifactVolume("s3", "/data/mlflow")
+    return ArtifactVolume("mlflow", "/mlflow") if settings.artifacts is None else None
 
 
 def check_match(settings: Settings, saved_in: str, packed: bool) -> None:
@@ -33,32 +33,32 @@ def check_match(settings: Settings, saved_in: str, packed: bool) -> None:
 
     Args:
         settings: of the server.
-        saved_in: what the backup says of its artifacts' place.
+        saved_in: where the artifacts are, as the backup says.
         packed: whether they are in the backup.
 
     Raises:
-        UsageError: where it would not.
+        UsageError: where it would not, with what to do.
     """
-    if packed and place(settings) is None:
+    if packed and artifact_volume(settings) is None:
         raise UsageError(
-            f"the backup has its artifacts in it, and this server keeps its own in {settings.artifacts}; "
+            f"the backup contains its artifacts, but this server keeps artifacts in {settings.artifacts}; "
             "restore into a server without --artifacts"
         )
     if not packed and settings.artifacts != saved_in:
         raise UsageError(f"the backup's artifacts are in {saved_in}; first: dspytrack server up --artifacts {saved_in}")
 
 
-def copy_out(engine: Engine, file: Path) -> None:
+def copy_out(project: ComposeProject, file: Path) -> None:
     """Write them into a tar file.
 
     Raises:
         UnreachableError: where Docker or tar fails.
     """
     with file.open("wb") as out:
-        engine.compose(*_once(engine, "mkdir -p artifacts && tar -C artifacts -cf - ."), stdout=out)
+        project.run(*_once(project, "mkdir -p artifacts && tar -C artifacts -cf - ."), stdout=out)
 
 
-def load(engine: Engine, file: Path) -> None:
+def load(project: ComposeProject, file: Path) -> None:
     """Unpack a tar file beside the ones in use.
 
     Raises:
@@ -66,23 +66,23 @@ def load(engine: Engine, file: Path) -> None:
     """
     with file.open("rb") as packed:
         script = "rm -rf restoring && mkdir restoring && tar -C restoring -xf -"
-        engine.compose(*_once(engine, script), stdin=packed)
+        project.run(*_once(project, script), stdin=packed)
 
 
-def exchange(engine: Engine) -> None:
-    """What was loaded in place of what was in use: renames, then the old one is deleted.
+def swap(project: ComposeProject) -> None:
+    """Put what was loaded in place of what was in use, by renames, and delete the old files.
 
     Raises:
         UnreachableError: where Docker fails.
     """
     renames = "rm -rf before && mkdir -p artifacts && mv artifacts before && mv restoring artifacts"
-    engine.compose(*_once(engine, renames))
-    engine.compose(*_once(engine, "rm -rf before"))
+    project.run(*_once(project, renames))
+    project.run(*_once(project, "rm -rf before"))
 
 
-def _once(engine: Engine, script: str) -> tuple[str, ...]:
-    """A container for one shell command in the folder that holds `artifacts`."""
-    where = place(engine.settings)
-    assert where is not None
-    options = ("--rm", "--no-deps", "-T", "--entrypoint", "sh", "--workdir", where.folder)
-    return ("run", *options, where.service, "-c", script)
+def _once(project: ComposeProject, script: str) -> tuple[str, ...]:
+    """Arguments that run one shell command in a new container, in the folder that holds `artifacts`."""
+    volume = artifact_volume(project.settings)
+    assert volume is not None
+    options = ("--rm", "--no-deps", "-T", "--entrypoint", "sh", "--workdir", volume.folder)
+    return ("run", *options, volume.service, "-c", script)

@@ -1,4 +1,7 @@
-"""The server in Docker Compose: start, stop, look, read its log. Backups and upgrades are in `backup`."""
+"""The server in Docker Compose: start, stop, status, logs.
+
+Docker itself is `project`'s, waiting for health `start`'s; backups and upgrades have modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,129 +9,133 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dspytrack.errors import NotFoundError, UnreachableError, UsageError
-from dspytrack.server import env_file as files
-from dspytrack.server.bucket import check_here, check_inside
-from dspytrack.server.compose.engine import SERVICES_FILE, Container, Engine, unknown_service
-from dspytrack.server.compose.start import is_healthy, start
-from dspytrack.server.network import check_port, get
-from dspytrack.server.settings import Settings, Wish, check_exposure, client_version, keep, publish, resolve
-from dspytrack.server.status import Progress, ServerStatus, Service
-from dspytrack.tracking import ENV_FILE
+from dspytrack.server import s3_selftest
+from dspytrack.server.backend import OnProgress, ServerStatus, Service
+from dspytrack.server.bucket import check_bucket
+from dspytrack.server.compose.project import ComposeProject, Container
+from dspytrack.server.compose.start import start
+from dspytrack.server.env_file import read_values
+from dspytrack.server.network import get
+from dspytrack.server.ports import check_port
+from dspytrack.server.save import publish, save
+from dspytrack.server.settings import ServerOptions, Settings, check_exposure, client_version, resolve
 
 _DATA = {"postgres": "/var/lib/postgresql/data", "mlflow": "/mlflow", "s3": "/data"}
 _NEEDED = {"postgres", "mlflow"}
 
 
-def up(wish: Wish, progress: Progress) -> ServerStatus:
+def up(options: ServerOptions, progress: OnProgress) -> ServerStatus:
     """Start a healthy server, whatever was there before, and make it the one that `optimize` uses.
 
     Raises:
-        UsageError: for what was asked, a port in use, or an env file that cannot be written.
+        UsageError: for options that do not fit, a port in use, or an env file that cannot be written.
         UnreachableError: where Docker, an image, the bucket or a service fails, with the reason.
     """
-    if wish.with_s3 and wish.artifacts:
+    if options.with_s3 and options.artifacts:
         raise UsageError("--with-s3 adds a store and --artifacts names another: give one of them")
-    if wish.backend_store_uri:
+    if options.backend_store_uri:
         raise UsageError("--backend-store-uri is for --local; in Docker the server has a PostgreSQL of its own")
-    settings = resolve(wish, "compose")
-    check_exposure(settings, wish.insecure)
-    engine = Engine(settings)
-    engine.check()
-    ours = any(found.service == "mlflow" and found.state == "running" for found in engine.containers())
-    if not ours or files.read(settings.env_file).get("MLFLOW_SERVER_PORT") != str(settings.port):
+    settings = resolve(options, "compose")
+    check_exposure(settings, options.insecure)
+    project = ComposeProject(settings)
+    project.check()
+    runs_already = any(found.service == "mlflow" and found.state == "running" for found in project.containers())
+    if not runs_already or read_values(settings.env_file).get("MLFLOW_SERVER_PORT") != str(settings.port):
         check_port(settings.host, settings.port)
-    if settings.artifacts and not settings.with_s3:
+    if _has_own_bucket(settings):
         progress(f"checking {settings.artifacts}")
-        check_here(settings)
-    keep(settings)
-    if settings.artifacts and not settings.with_s3:
-        engine.pull_missing(progress)
-        check_inside(engine)
-    start(engine, progress)
-    return status(settings.env_file, notes=publish(settings))
+        check_bucket(settings)
+    save(settings)
+    if _has_own_bucket(settings):
+        project.pull_missing(progress)
+        _check_bucket_from_container(project)
+    start(project, progress)
+    return _status(settings, publish(settings))
 
 
-def down(env_file: Path = ENV_FILE, delete_data: bool = False) -> None:
-    """Stop the server; its data stays unless it is to be deleted.
+def down(env_file: Path, delete_data: bool) -> tuple[str, ...]:
+    """Stop the server; its data stays unless `delete_data`. Artifacts in an S3 store of the user's own always stay.
 
-    Raises:
-        UnreachableError: where Docker does not answer.
-    """
-    engine = Engine(resolve(Wish(env_file=env_file, with_s3=True), "compose"))
-    engine.check()
-    engine.compose("down", *(["--volumes"] if delete_data else []))
-
-
-def status(env_file: Path = ENV_FILE, notes: tuple[str, ...] = ()) -> ServerStatus:
-    """How the server does now.
+    Returns:
+        What is still there.
 
     Raises:
         UnreachableError: where Docker does not answer.
     """
-    settings = resolve(Wish(env_file=env_file), "compose")
-    engine = Engine(settings)
-    engine.check()
-    containers = engine.containers()
+    project = ComposeProject(resolve(ServerOptions(env_file=env_file, with_s3=True), "compose"))
+    project.check()
+    project.run("down", *(["--volumes"] if delete_data else []))
+    settings = resolve(ServerOptions(env_file=env_file), "compose")
+    if delete_data and _has_own_bucket(settings):
+        return (f"the artifacts in {settings.artifacts} are still there",)
+    return ()
+
+
+def status(env_file: Path) -> ServerStatus:
+    """The state of the server now.
+
+    Raises:
+        UnreachableError: where Docker does not answer.
+    """
+    return _status(resolve(ServerOptions(env_file=env_file), "compose"))
+
+
+def logs(env_file: Path, service: str | None, follow: bool) -> Iterator[str]:
+    """The lines of the log, secrets masked.
+
+    Raises:
+        NotFoundError: where the server is down.
+        UsageError: for an unknown service.
+        UnreachableError: where Docker does not answer.
+    """
+    project = ComposeProject(resolve(ServerOptions(env_file=env_file), "compose"))
+    project.check()
+    if not project.containers():
+        raise NotFoundError("no log: the server is down; start it: dspytrack server up")
+    known = sorted(project.run("config", "--services").split())
+    if service is not None and service not in known:
+        raise UsageError(f"no service `{service}`; there are {', '.join(known)}")
+    options = ["--no-color", *(["--follow"] if follow else []), *([service] if service else [])]
+    yield from project.stream("logs", *options)
+
+
+def _has_own_bucket(settings: Settings) -> bool:
+    """Whether artifacts go to an S3 store of the user's own."""
+    return settings.artifacts is not None and not settings.with_s3
+
+
+def _check_bucket_from_container(project: ComposeProject) -> None:
+    """Try the bucket from a container like the server's, which may not reach what this machine reaches."""
+    with Path(s3_selftest.__file__).open("rb") as program:
+        try:
+            project.run("run", "--rm", "--no-deps", "-T", "mlflow", "python", "-", stdin=program)
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"the server's container cannot use {project.settings.artifacts} (an S3 store on this machine has to "
+                f"listen on more than loopback): {error}"
+            ) from error
+
+
+def _status(settings: Settings, notes: tuple[str, ...] = ()) -> ServerStatus:
+    project = ComposeProject(settings)
+    project.check()
+    containers = project.containers()
     services = tuple(
-        Service(found.service, found.state, found.health, found.image, _data_bytes(engine, found))
+        Service(found.service, found.state, found.health, found.image, _data_bytes(project, found))
         for found in sorted(containers, key=lambda found: found.service)
     )
     return ServerStatus(
         kind="compose",
         address=settings.address,
-        healthy={found.service for found in containers} >= _NEEDED and all(map(is_healthy, containers)),
+        healthy={found.service for found in containers} >= _NEEDED and all(found.is_healthy for found in containers),
         auth=settings.auth,
         version=get(f"{settings.address}/version", settings.login),
         client_version=client_version(),
-        runs=_run_count(engine, containers),
+        runs=_run_count(project, containers),
         artifacts=_artifacts(settings),
         services=services,
         notes=notes,
     )
-
-
-def logs(env_file: Path = ENV_FILE, service: str | None = None, follow: bool = False) -> Iterator[str]:
-    """The lines of the log, secrets masked.
-
-    Raises:
-        NotFoundError: where the server is down.
-        UsageError: for a service that is none.
-        UnreachableError: where Docker does not answer.
-    """
-    engine = Engine(resolve(Wish(env_file=env_file), "compose"))
-    engine.check()
-    if not engine.containers():
-        raise NotFoundError("no log: the server is down; start it: dspytrack server up")
-    known = engine.compose("config", "--services").split()
-    if service is not None and service not in known:
-        raise unknown_service(service, sorted(known))
-    options = ["--no-color", *(["--follow"] if follow else []), *([service] if service else [])]
-    yield from engine.stream("logs", *options)
-
-
-def write_compose(out: Path) -> list[Path]:
-    """Write the compose files and their `.env.mlflow`, for `docker compose -f docker-compose.mlflow.yml up -d`.
-
-    Returns:
-        The files.
-
-    Raises:
-        UsageError: where another file of that name is there, or none can be written.
-    """
-    settings = resolve(Wish(env_file=out / ENV_FILE.name), "compose")
-    main = SERVICES_FILE.with_name("docker-compose.mlflow.yml")
-    named = main.read_text(encoding="utf-8").replace(
-        "MLFLOW_SERVER_PROJECT:-mlflow}", f"MLFLOW_SERVER_PROJECT:-{settings.project}}}"
-    )
-    written = {out / main.name: named, out / SERVICES_FILE.name: SERVICES_FILE.read_text(encoding="utf-8")}
-    for file, text in written.items():
-        if file.is_file() and file.read_text(encoding="utf-8") != text:
-            raise UsageError(f"{file} is there and differs; move it away, or name another folder with -o")
-    keep(settings)
-    publish(settings)
-    for file, text in written.items():
-        file.write_text(text, encoding="utf-8")
-    return [*written, settings.env_file]
 
 
 def _artifacts(settings: Settings) -> str:
@@ -137,21 +144,21 @@ def _artifacts(settings: Settings) -> str:
     return settings.artifacts or "the volume mlflow-data"
 
 
-def _data_bytes(engine: Engine, found: Container) -> int | None:
+def _data_bytes(project: ComposeProject, found: Container) -> int | None:
     if found.state != "running" or found.service not in _DATA:
         return None
     try:
-        printed = engine.compose("exec", "-T", found.service, "du", "-sk", _DATA[found.service])
-    except UnreachableError:  # `du` fails where a file goes while it counts
+        printed = project.run("exec", "-T", found.service, "du", "-sk", _DATA[found.service])
+    except UnreachableError:  # `du` fails where a file disappears while it counts
         return None
     return int(printed.split()[0]) * 1024
 
 
-def _run_count(engine: Engine, containers: list[Container]) -> int | None:
-    if not any(found.service == "postgres" and is_healthy(found) for found in containers):
+def _run_count(project: ComposeProject, containers: list[Container]) -> int | None:
+    if not any(found.service == "postgres" and found.is_healthy for found in containers):
         return None
     query = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
     try:
-        return int(engine.compose("exec", "-T", "postgres", "psql", "-U", "mlflow", "-d", "mlflow", "-tAc", query))
+        return int(project.run("exec", "-T", "postgres", "psql", "-U", "mlflow", "-d", "mlflow", "-tAc", query))
     except UnreachableError:  # no such table before the first start
         return None

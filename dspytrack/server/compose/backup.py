@@ -1,4 +1,4 @@
-"""A compose server's database and artifacts in one file, back from it, and an upgrade that can go back.
+"""Backs up a compose server's database and artifacts into one file, and restores them from it.
 
 The file is a tar: `backup.json`, `database.dump` (pg_dump's own format), `artifacts.tar` (not for artifacts in an
 S3 store of the user's own). It has the runs and, with logins, the password hashes: its mode is 600.
@@ -6,217 +6,198 @@ S3 store of the user's own). It has the runs and, with logins, the password hash
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 import tempfile
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal
 
-from dspytrack.errors import DspytrackError, UnreachableError, UsageError
-from dspytrack.server import env_file as files
+from pydantic import BaseModel
+
+from dspytrack.errors import UnreachableError, UsageError
+from dspytrack.server.backend import OnProgress
 from dspytrack.server.compose import artifact_files
-from dspytrack.server.compose.engine import Engine
-from dspytrack.server.compose.start import is_healthy, start
-from dspytrack.server.settings import Wish, client_version, resolve
-from dspytrack.server.status import Progress
+from dspytrack.server.compose.project import ComposeProject
+from dspytrack.server.compose.start import start
+from dspytrack.server.settings import ServerOptions, data_folder, resolve, started_kind
 from dspytrack.tracking import ENV_FILE
 
-_URI = "postgresql+psycopg2://mlflow@postgres:5432/mlflow"
-_EXCHANGE = (
+_STORE_URI = "postgresql+psycopg2://mlflow@postgres:5432/mlflow"
+_MEMBERS = ("backup.json", "database.dump", "artifacts.tar")
+_SWAP = (
     "DROP DATABASE IF EXISTS mlflow_before WITH (FORCE)",
     "ALTER DATABASE mlflow RENAME TO mlflow_before",
     "ALTER DATABASE mlflow_restoring RENAME TO mlflow",
 )
 
 
-def backup(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> Path:
+class BackupInfo(BaseModel):
+    """What a backup says of itself in `backup.json`; `artifacts` is its own member, or the S3 place they stayed in."""
+
+    format: Literal[1] = 1
+    mlflow_version: str
+    artifacts: str
+    made: str
+    """When, in UTC."""
+
+
+def backup(file: Path, progress: OnProgress, env_file: Path = ENV_FILE) -> Path:
     """Write a running server's data into a new file.
 
     Raises:
-        UsageError: where the file exists or cannot be written.
+        NotFoundError: where no server was started.
+        UsageError: where the server is a local one, or the file exists or cannot be written.
         UnreachableError: where the server does not run or its data cannot be read.
     """
-    engine = _running(env_file)
+    project = running_project(env_file, "backup")
     if file.exists():
         raise UsageError(f"{file} exists; a backup overwrites nothing")
-    settings = engine.settings
-    packs_artifacts = artifact_files.place(settings) is not None
-    about = {
-        "format": 1,
-        "mlflow_version": settings.version,
-        "artifacts": "artifacts.tar" if packs_artifacts else settings.artifacts,
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+    settings = project.settings
+    packs_artifacts = artifact_files.artifact_volume(settings) is not None
+    info = BackupInfo(
+        mlflow_version=settings.version,
+        artifacts="artifacts.tar" if packs_artifacts else settings.artifacts or "",
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".backup-") as scratch:
             folder = Path(scratch)
-            (folder / "backup.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+            (folder / "backup.json").write_text(info.model_dump_json(indent=2), encoding="utf-8")
             progress("dumping the database")
-            _into(
-                folder / "database.dump", engine, "exec", "-T", "postgres", "pg_dump", "-U", "mlflow", "-Fc", "mlflow"
-            )
+            with (folder / "database.dump").open("wb") as dump:
+                project.run("exec", "-T", "postgres", "pg_dump", "-U", "mlflow", "-Fc", "mlflow", stdout=dump)
             if packs_artifacts:
                 progress("copying artifacts")
-                artifact_files.copy_out(engine, folder / "artifacts.tar")
+                artifact_files.copy_out(project, folder / "artifacts.tar")
             _pack(folder, file)
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror or error}") from error
     return file
 
 
-def restore(file: Path, progress: Progress, env_file: Path = ENV_FILE) -> dict[str, Any]:
-    """Put a backup's data in place of the server's and start it; only when all is loaded, the two are exchanged.
+def restore(file: Path, progress: OnProgress, env_file: Path = ENV_FILE) -> BackupInfo:
+    """Put a backup's data in place of the server's and start it; the two are swapped only when all is loaded.
 
     Returns:
         What the backup says of itself.
 
     Raises:
-        UsageError: where the file is no backup, of a newer MLflow than the server's, or of artifacts elsewhere.
-        UnreachableError: where Docker or a service fails; before the exchange the server's data is as it was.
+        NotFoundError: where no server was started.
+        UsageError: where the server is a local one, or the file is not a backup, of a newer MLflow than the server's,
+            or of artifacts that the server would not find.
+        UnreachableError: where Docker or a service fails; before the swap the server's data is as it was.
     """
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
-    engine = Engine(resolve(Wish(env_file=env_file), "compose"))
-    engine.check()
+    project = _project(env_file, "restore")
     with tempfile.TemporaryDirectory(prefix="dspytrack-restore-") as scratch:
         folder = Path(scratch)
-        about = _unpack(file, folder, engine.settings.version)
-        artifact_files.check_match(engine.settings, about["artifacts"], (folder / "artifacts.tar").is_file())
-        engine.pull_missing(progress)
-        engine.compose("up", "--detach", "--wait", "postgres")
-        engine.compose("stop", "mlflow", *(["s3"] if engine.settings.with_s3 else []))
+        info = _unpack(file, folder, project.settings.version)
+        artifact_files.check_match(project.settings, info.artifacts, (folder / "artifacts.tar").is_file())
+        project.pull_missing(progress)
+        project.run("up", "--detach", "--wait", "postgres")
+        project.run("stop", "mlflow", *(["s3"] if project.settings.with_s3 else []))
         try:
-            _load(engine, folder, progress)
-            _exchange(engine, (folder / "artifacts.tar").is_file())
-            if about["mlflow_version"] != engine.settings.version:
-                progress(f"migrating from MLflow {about['mlflow_version']}")
-                _migrate(engine)
+            _load(project, folder, progress)
+            _swap(project, (folder / "artifacts.tar").is_file())
+            if info.mlflow_version != project.settings.version:
+                progress(f"migrating from MLflow {info.mlflow_version}")
+                migrate(project)
         finally:
-            start(engine, progress)
-    return about
+            start(project, progress)
+    return info
 
 
-class Upgrade(NamedTuple):
-    """From which version to which, and the backup made before; None where there was nothing to do."""
-
-    before: str
-    after: str
-    backup: Path | None
-
-
-def upgrade(progress: Progress, to: str | None = None, env_file: Path = ENV_FILE) -> Upgrade:
-    """Move the server to another MLflow version: back up, migrate, start; go back by itself where that fails.
-
-    Args:
-        progress: told what is being done.
-        to: the version; the installed client's by default.
-        env_file: where the server's settings are.
+def running_project(env_file: Path, command: str) -> ComposeProject:
+    """The project of a running compose server, for a command that only such a server has.
 
     Raises:
-        UsageError: where MLFLOW_IMAGE decides the version.
-        UnreachableError: where it failed; the message says what runs now.
+        NotFoundError: where no server was started.
+        UsageError: where the server is a local one, with what to do instead.
+        UnreachableError: where the server or Docker does not run.
     """
-    old = _running(env_file)
-    before, after = old.settings.version, to or client_version()
-    if before == after:
-        return Upgrade(before, after, None)
-    if image := files.effective(env_file, "MLFLOW_IMAGE"):
-        raise UsageError(f"MLFLOW_IMAGE={image} decides the version; change it in {env_file}, or take it away")
-    new = Engine(replace(old.settings, version=after))
-    new.pull_missing(progress)
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    saved = backup(old.settings.data_folder / "backups" / f"{stamp}-v{before}.tar", progress, env_file)
-    try:
-        progress(f"migrating from MLflow {before} to {after}")
-        old.compose("stop", "mlflow")
-        _migrate(new)
-        files.put(env_file, {"MLFLOW_SERVER_VERSION": after})
-        start(new, progress)
-    except DspytrackError as error:
-        progress("going back")
-        files.put(env_file, {"MLFLOW_SERVER_VERSION": before})
-        restore(saved, progress, env_file)
-        raise UnreachableError(
-            f"the upgrade failed, MLflow {before} runs as before (backup: {saved}): {error}"
-        ) from error
-    return Upgrade(before, after, saved)
-
-
-def _running(env_file: Path) -> Engine:
-    engine = Engine(resolve(Wish(env_file=env_file), "compose"))
-    engine.check()
-    if not any(found.service == "postgres" and is_healthy(found) for found in engine.containers()):
+    project = _project(env_file, command)
+    if not any(found.service == "postgres" and found.is_healthy for found in project.containers()):
         raise UnreachableError("the server does not run; start it: `dspytrack server up`")
-    return engine
+    return project
 
 
-def _load(engine: Engine, folder: Path, progress: Progress) -> None:
-    """Database and artifacts beside the ones in use."""
+def migrate(project: ComposeProject) -> None:
+    """Bring the database's schema to the project's version of MLflow.
+
+    Raises:
+        UnreachableError: where that fails.
+    """
+    project.run("run", "--rm", "--no-deps", "-T", "mlflow", "mlflow", "db", "upgrade", _STORE_URI)
+
+
+def _project(env_file: Path, command: str) -> ComposeProject:
+    if started_kind(env_file) != "compose":
+        raise UsageError(
+            f"`server {command}` is for a server in Docker; a local one is the folder {data_folder(env_file)}: "
+            "`dspytrack server down`, copy it, `dspytrack server up --local`"
+        )
+    project = ComposeProject(resolve(ServerOptions(env_file=env_file), "compose"))
+    project.check()
+    return project
+
+
+def _load(project: ComposeProject, folder: Path, progress: OnProgress) -> None:
+    """Load the database and the artifacts beside those in use."""
     progress("restoring the database")
     database = ("exec", "-T", "postgres")
-    engine.compose(*database, "dropdb", "-U", "mlflow", "--if-exists", "--force", "mlflow_restoring")
-    engine.compose(*database, "createdb", "-U", "mlflow", "mlflow_restoring")
+    project.run(*database, "dropdb", "-U", "mlflow", "--if-exists", "--force", "mlflow_restoring")
+    project.run(*database, "createdb", "-U", "mlflow", "mlflow_restoring")
     with (folder / "database.dump").open("rb") as dump:
         command = (*database, "pg_restore", "-U", "mlflow", "--no-owner", "--exit-on-error", "-d", "mlflow_restoring")
-        engine.compose(*command, stdin=dump)
+        project.run(*command, stdin=dump)
     if (folder / "artifacts.tar").is_file():
         progress("restoring artifacts")
-        artifact_files.load(engine, folder / "artifacts.tar")
+        artifact_files.load(project, folder / "artifacts.tar")
 
 
-def _exchange(engine: Engine, with_files: bool) -> None:
-    """What was loaded in place of what was in use: renames alone."""
-    for statement in _EXCHANGE:
-        _sql(engine, statement)
+def _swap(project: ComposeProject, with_files: bool) -> None:
+    """Put what was loaded in place of what was in use, by renames."""
+    for statement in _SWAP:
+        _sql(project, statement)
     if with_files:
-        artifact_files.exchange(engine)
-    _sql(engine, "DROP DATABASE mlflow_before WITH (FORCE)")
+        artifact_files.swap(project)
+    _sql(project, "DROP DATABASE mlflow_before WITH (FORCE)")
 
 
-def _sql(engine: Engine, statement: str) -> None:
+def _sql(project: ComposeProject, statement: str) -> None:
     command = ("psql", "-U", "mlflow", "-d", "template1", "-v", "ON_ERROR_STOP=1", "-c", statement)
-    engine.compose("exec", "-T", "postgres", *command)
-
-
-def _migrate(engine: Engine) -> None:
-    engine.compose("run", "--rm", "--no-deps", "-T", "mlflow", "mlflow", "db", "upgrade", _URI)
-
-
-def _into(file: Path, engine: Engine, *args: str) -> None:
-    with file.open("wb") as out:
-        engine.compose(*args, stdout=out)
+    project.run("exec", "-T", "postgres", *command)
 
 
 def _pack(folder: Path, file: Path) -> None:
     scratch = folder / "whole.tar"
     scratch.touch(mode=0o600)
     with tarfile.open(scratch, "w") as packed:
-        for part in ("backup.json", "database.dump", "artifacts.tar"):
-            if (folder / part).is_file():
-                packed.add(folder / part, arcname=part)
+        for name in _MEMBERS:
+            if (folder / name).is_file():
+                packed.add(folder / name, arcname=name)
     with scratch.open("rb") as written:
         os.fsync(written.fileno())
     scratch.rename(file)
 
 
-def _unpack(file: Path, folder: Path, server_version: str) -> dict[str, Any]:
+def _unpack(file: Path, folder: Path, server_version: str) -> BackupInfo:
     try:
         with tarfile.open(file) as packed:
-            for part in ("backup.json", "database.dump", "artifacts.tar"):
-                if part in packed.getnames():
-                    packed.extract(part, folder, filter="data")
-        about: dict[str, Any] = json.loads((folder / "backup.json").read_text(encoding="utf-8"))
+            for name in _MEMBERS:
+                if name in packed.getnames():
+                    packed.extract(name, folder, filter="data")
+        info = BackupInfo.model_validate_json((folder / "backup.json").read_bytes())
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise UsageError(f"{file} is no backup of a dspytrack server: {error}") from error
-    if _numbers(about["mlflow_version"]) > _numbers(server_version):
+        raise UsageError(f"{file} is not a backup of a dspytrack server: {error}") from error
+    if _numbers(info.mlflow_version) > _numbers(server_version):
         raise UsageError(
-            f"{file} is from MLflow {about['mlflow_version']}, the server is {server_version}: dspytrack server upgrade"
+            f"{file} is from MLflow {info.mlflow_version}, the server is {server_version}: dspytrack server upgrade"
         )
-    return about
+    return info
 
 
 def _numbers(version: str) -> list[int]:

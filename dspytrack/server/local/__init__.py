@@ -1,1 +1,1 @@
-"""The tracking server as a process on this machine."""
+"""The tracking server as a process on this machine, without Docker."""

@@ -45,6 +45,11 @@ def documents(tree: Path) -> list[Document]:
     return [document for path in sorted(tree.rglob("*.yaml")) for document in read(path)]
 
 
+def helm_values(out: Path, mlflow_version: str | None = None) -> Path:
+    [file] = write_helm_values(out, mlflow_version)
+    return file
+
+
 def read(path: Path) -> list[Document]:
     return list(YAML(typ="safe").load_all(path.read_text(encoding="utf-8")))
 
@@ -145,7 +150,7 @@ def test_the_http_route_leads_to_the_service(documents: list[Document]) -> None:
 
 def test_there_is_no_secret_and_no_literal_password(tree: Path, tmp_path: Path, documents: list[Document]) -> None:
     assert not [document for document in documents if document["kind"] == "Secret"]
-    helm = write_helm_values(tmp_path)
+    helm = helm_values(tmp_path)
     for path in [helm, *tree.rglob("*.yaml")]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"://[^/\s\"]*:[^/\s\"]*@", text), f"a login in {path}"
@@ -219,7 +224,7 @@ def test_the_version_is_the_installed_mlflow_or_the_one_asked_for(wanted: str | 
     assert base["images"] == [{"name": IMAGE, "newTag": f"v{release}-full"}]
     [job] = read(tmp_path / "base/migration-job.yaml")
     assert job["metadata"]["name"] == f"mlflow-db-upgrade-{release.replace('.', '-')}"
-    [values] = read(write_helm_values(tmp_path / "helm", wanted))
+    [values] = read(helm_values(tmp_path / "helm", wanted))
     assert values["image"]["tag"] == f"v{release}-full"
     written = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.yaml"))
     assert release == SHIPPED_VERSION or SHIPPED_VERSION not in written
@@ -234,12 +239,12 @@ def test_a_version_without_an_image_is_refused(unpublished: str, tmp_path: Path)
 
 def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
     first = write_kubernetes(tmp_path)
-    helm = write_helm_values(tmp_path)
+    helm = helm_values(tmp_path)
     long_ago = 1_000_000_000
     for path in [*first, helm]:
         os.utime(path, (long_ago, long_ago))
     assert write_kubernetes(tmp_path) == first
-    assert write_helm_values(tmp_path) == helm
+    assert helm_values(tmp_path) == helm
     assert {path.stat().st_mtime for path in [*first, helm]} == {long_ago}
     assert set(tmp_path.rglob("*.yaml")) == {*first, helm}
 
@@ -253,10 +258,10 @@ def test_an_edited_file_is_not_overwritten_and_nothing_else_is_written(tmp_path:
         write_kubernetes(tmp_path)
     assert list(tmp_path.rglob("*.yaml")) == [edited]
     assert edited.read_text(encoding="utf-8") == "mine"
-    values = write_helm_values(tmp_path)
+    values = helm_values(tmp_path)
     values.write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match=r"helm-values\.yaml is there"):
-        write_helm_values(tmp_path)
+        helm_values(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
@@ -267,7 +272,7 @@ def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None
 
 
 def test_the_helm_values_use_keys_of_the_chart_and_no_other(tmp_path: Path) -> None:
-    [values] = read(write_helm_values(tmp_path))
+    [values] = read(helm_values(tmp_path))
     assert set(values) <= CHART_KEYS
     assert values["replicaCount"] == 2
     assert values["mlflow"]["backendStoreUriFrom"] == {"secretKeyRef": {"name": "mlflow-backend-store", "key": "uri"}}

@@ -1,4 +1,7 @@
-"""The one door to Docker: `docker compose` on the shipped file, with errors that say what to do."""
+"""Docker Compose on the shipped file for one project, with errors that say what to do.
+
+Every `docker` command of the package but the one that looks for a port's holder is here.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from dspytrack.errors import UnreachableError, UsageError
-from dspytrack.server import env_file as files
-from dspytrack.server.network import port_in_use
+from dspytrack.errors import UnreachableError
+from dspytrack.server.backend import OnProgress
+from dspytrack.server.env_file import effective_value
+from dspytrack.server.ports import port_in_use
 from dspytrack.server.settings import Settings, for_container, without_secrets
-from dspytrack.server.status import Progress
 
 SERVICES_FILE = Path(__file__).with_name("docker-compose.mlflow.services.yml")
-_GET_DOCKER = "get it at https://docs.docker.com/get-docker/, or run without it: `dspytrack server up --local`"
+_ANSWER_SECONDS = 10
+GET_DOCKER = "https://docs.docker.com/get-docker/"
+_FIX = f"get or start Docker ({GET_DOCKER}), or run without it: dspytrack server up --local"
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container as `docker compose ps` sees it."""
+    """One container as `docker compose ps` shows it."""
 
     id: str
     service: str
@@ -31,8 +36,28 @@ class Container:
     health: str
     image: str
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it runs and its health check passes; between two restarts it has none, for a moment."""
+        return self.state == "running" and self.health == "healthy"
 
-class Engine:
+
+def docker_fault() -> str | None:
+    """Why Docker or its Compose plugin cannot be used; None where both answer."""
+    lacks = {"the Docker daemon does not answer": ["version"], "Docker has no Compose plugin": ["compose", "version"]}
+    for lack, command in lacks.items():
+        try:
+            done = _run(["docker", *command], timeout=_ANSWER_SECONDS)
+        except FileNotFoundError:
+            return "Docker is not installed"
+        except subprocess.TimeoutExpired:
+            return f"the Docker daemon does not answer within {_ANSWER_SECONDS} s"
+        if done.returncode != 0:
+            return f"{lack} ({_last_line(done.stderr)})"
+    return None
+
+
+class ComposeProject:
     """`docker compose` for one project."""
 
     def __init__(self, settings: Settings) -> None:
@@ -44,20 +69,11 @@ class Engine:
         Raises:
             UnreachableError: with how to get them.
         """
-        try:
-            done = _run(["docker", "version", "--format", "{{.Server.Version}}"])
-        except FileNotFoundError as error:
-            raise UnreachableError(f"Docker is not installed; {_GET_DOCKER}") from error
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UnreachableError(
-                f"the Docker daemon does not answer ({reason}); start it, or run without it: "
-                "`dspytrack server up --local`"
-            )
-        if _run(["docker", "compose", "version"]).returncode != 0:
-            raise UnreachableError(f"Docker has no Compose plugin; {_GET_DOCKER}")
+        fault = docker_fault()
+        if fault is not None:
+            raise UnreachableError(fault, _FIX)
 
-    def compose(self, *args: str, stdin: IO[Any] | None = None, stdout: IO[Any] | None = None) -> str:
+    def run(self, *args: str, stdin: IO[Any] | None = None, stdout: IO[Any] | None = None) -> str:
         """Run `docker compose …` to its end.
 
         Returns:
@@ -78,15 +94,15 @@ class Engine:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise UnreachableError(f"Docker is not installed; {_GET_DOCKER}") from error
+            raise UnreachableError("Docker is not installed", _FIX) from error
         errors = done.stderr.decode(errors="replace")
         if done.returncode == 0:
             return done.stdout.decode(errors="replace") if done.stdout else ""
         if "port is already allocated" in errors or "address already in use" in errors:
             raise port_in_use(self.settings.port)
         lines = [line for line in errors.strip().splitlines() if line.strip()][-5:]
-        told = without_secrets("\n".join(lines), self.settings.env_file)
-        raise UnreachableError(f"docker compose {' '.join(args[:1])} failed:\n{told}")
+        shown = without_secrets("\n".join(lines), self.settings.env_file)
+        raise UnreachableError(f"docker compose {' '.join(args[:1])} failed:\n{shown}")
 
     def stream(self, *args: str) -> Iterator[str]:
         """The lines that `docker compose …` prints, as they come.
@@ -110,7 +126,7 @@ class Engine:
         Raises:
             UnreachableError: where Docker does not answer.
         """
-        printed = self.compose("ps", "--all", "--format", "json")
+        printed = self.run("ps", "--all", "--format", "json")
         # one document a line in Compose 2.21 and later, one list before
         rows = [row for line in printed.splitlines() for row in _rows(line)]
         return [
@@ -130,24 +146,23 @@ class Engine:
         Raises:
             UnreachableError: where Docker does not answer.
         """
-        printed = self.compose("logs", "--no-color", "--no-log-prefix", "--tail", str(count), service)
+        printed = self.run("logs", "--no-color", "--no-log-prefix", "--tail", str(count), service)
         return without_secrets(printed.rstrip(), self.settings.env_file)
 
-    def pull_missing(self, progress: Progress) -> None:
+    def pull_missing(self, progress: OnProgress) -> None:
         """Fetch the images that are not on this machine.
 
         Raises:
-            UnreachableError: naming the image that cannot be had.
+            UnreachableError: naming the image that cannot be pulled.
         """
-        for image in dict.fromkeys(self.compose("config", "--images").split()):
+        for image in dict.fromkeys(self.run("config", "--images").split()):
             if _run(["docker", "image", "inspect", image]).returncode == 0:
                 continue
             progress(f"pulling {image}")
             done = _run(["docker", "pull", "--quiet", image])
             if done.returncode != 0:
-                reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
                 raise UnreachableError(
-                    f"the image {image} cannot be pulled: {reason}; another one can be named in "
+                    f"the image {image} cannot be pulled: {_last_line(done.stderr)}; another one can be named in "
                     f"{self.settings.env_file} (MLFLOW_IMAGE, POSTGRES_IMAGE, S3_IMAGE)"
                 )
 
@@ -162,7 +177,7 @@ class Engine:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """The environment with the decided settings on top, so that options win over both."""
+        """The environment with the settings on top: options win over the environment and the env file."""
         settings = self.settings
         decided = {
             "MLFLOW_SERVER_VERSION": settings.version,
@@ -172,12 +187,12 @@ class Engine:
             "MLFLOW_ARTIFACTS_DESTINATION": settings.artifacts or "",
             "MLFLOW_SERVER_S3_ENDPOINT_URL": for_container(settings.s3_endpoint),
         }
-        cpus = files.effective(settings.env_file, "MLFLOW_SERVER_CPUS") or str(min(self._cpus, 4))
+        cpus = effective_value(settings.env_file, "MLFLOW_SERVER_CPUS") or str(min(self._cpus, 4))
         return {**os.environ, **decided, "MLFLOW_SERVER_CPUS": cpus}
 
     @cached_property
     def _cpus(self) -> int:
-        """The CPUs that containers have (in a virtual machine on some systems)."""
+        """The CPUs that containers have (on some systems those of a virtual machine)."""
         done = _run(["docker", "info", "--format", "{{.NCPU}}"])
         return int(done.stdout.strip() or 1) if done.returncode == 0 else 1
 
@@ -187,10 +202,9 @@ def _rows(line: str) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else [found]
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: list[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def unknown_service(name: str, known: list[str]) -> UsageError:
-    """The error for a service that is none."""
-    return UsageError(f"no service `{name}`; there are {', '.join(known)}")
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1]

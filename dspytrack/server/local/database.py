@@ -1,23 +1,22 @@
-"""The database of a local server: SQLite in its folder, or one of the user's own, tried before anything starts."""
+"""The database of a local server: SQLite in its folder, or a PostgreSQL of the user's own."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 from dspytrack.errors import UnreachableError, UsageError
 from dspytrack.server.settings import Settings
 from dspytrack.tracking import database
 
 
-def store_uri(settings: Settings, folder: Path) -> str:
+def store_uri(settings: Settings) -> str:
     """Its address as MLflow takes it, with the driver's name.
 
     Raises:
         UsageError: where the driver is missing.
     """
     if settings.backend_store_uri is None:
-        return f"sqlite:///{folder / 'mlflow.db'}"
+        return f"sqlite:///{settings.data_folder / 'mlflow.db'}"
     uri = database.with_driver(settings.backend_store_uri)
     if uri.startswith("postgresql+psycopg2://") and find_spec("psycopg2") is None:
         raise UsageError("a PostgreSQL store needs psycopg2: pip install 'dspytrack[server]'")
