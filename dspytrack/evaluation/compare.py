@@ -1,6 +1,6 @@
 """Two sets of rows on the same examples -> means, differences, verdict.
 
-Scores are aggregated here and, for the test, in `evidence.py`; nowhere else. Examples without a score on either side
+Scores are aggregated here and, for the test, in `statistics.py`; nowhere else. Examples without a score on either side
 are left out and counted; a verdict of better or worse must hold as well where those without a usable answer are not.
 """
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from dspytrack.config.schema import Objective
 from dspytrack.evaluation.failures import as_worst, commonest, counted, unusable
-from dspytrack.evaluation.statistics import Evidence, fewest_pairs, weigh
+from dspytrack.evaluation.power import fewest_pairs
+from dspytrack.evaluation.statistics import PairedStatistics, paired_statistics
 from dspytrack.results.catalogue import HIGHER_IS_BETTER
 from dspytrack.results.values import Comparison, PerformanceMetrics, Row, Verdict
 
@@ -55,7 +56,7 @@ def compare(
     before, then = (means(side, terms.success_threshold) for side in (known, sides[1]))
     failed = [sum(row.error is not None for row in side) for side in (baseline, optimized)]
     total = max(len(baseline), len(optimized), 1)
-    shown = weigh(*sides, groups or {}, terms.alpha, terms.seed)
+    shown = paired_statistics(*sides, groups or {}, terms.alpha, terms.seed)
     verdict, reason = decide(shown, terms)
     if max(failed) / total > terms.max_error_rate:
         verdict, reason = "inconclusive", _too_many(baseline, optimized, max(failed) / total, terms)
@@ -97,7 +98,7 @@ def _holds(
         return True
     worst = min([0.0, *(row.score for side in (baseline, optimized) for row in side if row.score is not None)])
     sides = _paired(as_worst(baseline, worst), as_worst(optimized, worst))
-    return decide(weigh(*sides, groups, terms.alpha, terms.seed), terms)[0] == verdict
+    return decide(paired_statistics(*sides, groups, terms.alpha, terms.seed), terms)[0] == verdict
 
 
 def _only_without(verdict: Verdict, baseline: int, optimized: int) -> str:
@@ -141,7 +142,7 @@ def improvement(before: PerformanceMetrics, after: PerformanceMetrics, objective
     return total / weights if weights else None
 
 
-def decide(shown: Evidence, terms: Terms) -> tuple[Verdict, str]:
+def decide(shown: PairedStatistics, terms: Terms) -> tuple[Verdict, str]:
     """The verdict in words and the reason for it, by the scores alone."""
     alpha, p_value = terms.alpha, shown.test.p_value
     if shown.difference is None or shown.over_examples is None or p_value is None:

@@ -1,6 +1,6 @@
-"""Paired scores -> p-value, interval, detectable effect: what they show, and on how much evidence.
+"""Paired scores -> p-value, interval, detectable effect.
 
-To ask a program the same twice is no further evidence about other inputs: examples with the same inputs are one pair.
+Asking a program the same thing twice says nothing more about other inputs: examples with the same inputs are one pair.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from dspytrack.evaluation.power import detectable_effect
 from dspytrack.results.values import Row
 
 RESAMPLES = 9_999
@@ -29,7 +30,7 @@ class Test(NamedTuple):
     p_value: float | None
 
 
-class Evidence(NamedTuple):
+class PairedStatistics(NamedTuple):
     """What the paired scores show, examples with the same inputs taken as one pair, the mean of their scores.
 
     `difference` is the mean over `inputs` distinct inputs and `over_examples` that over all `examples`, optimized minus
@@ -45,7 +46,9 @@ class Evidence(NamedTuple):
     examples: int
 
 
-def weigh(before: Sequence[Row], after: Sequence[Row], groups: Mapping[str, str], alpha: float, seed: int) -> Evidence:
+def paired_statistics(
+    before: Sequence[Row], after: Sequence[Row], groups: Mapping[str, str], alpha: float, seed: int
+) -> PairedStatistics:
     """Test the paired, scored rows of two sides.
 
     Args:
@@ -58,7 +61,7 @@ def weigh(before: Sequence[Row], after: Sequence[Row], groups: Mapping[str, str]
     old, new = (_by_inputs(side, groups) for side in (before, after))
     differences = new - old
     each = [(b.score or 0.0) - (a.score or 0.0) for a, b in zip(before, after, strict=True)]
-    return Evidence(
+    return PairedStatistics(
         difference=float(differences.mean()) if differences.size else None,
         over_examples=statistics.mean(each) if each else None,
         test=paired_test(old, new, seed),
@@ -128,21 +131,3 @@ def bootstrap_interval(differences: Floats, alpha: float, seed: int) -> tuple[fl
 def _batch(pairs: int) -> int:
     """Resamples drawn at once: of the results no more than the memory they take depends on it."""
     return max(1, min(RESAMPLES, HELD // pairs))
-
-
-def detectable_effect(differences: Floats, alpha: float) -> float | None:
-    """The smallest mean difference this many pairs could have shown with 80 % power, in score units.
-
-    (z(1 - alpha/2) + z(0.8)) * sd / sqrt(n) for paired differences (Cohen 1988), and never less than the
-    share of one-sided pairs that the exact sign test needs at all.
-    """
-    if differences.size < 2:
-        return None
-    needed = fewest_pairs(alpha) / differences.size
-    normal = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(0.8)
-    return float(max(needed, normal * differences.std(ddof=1) / math.sqrt(differences.size)))
-
-
-def fewest_pairs(alpha: float) -> int:
-    """Discordant pairs, all one way, that a two-sided sign test needs to reach alpha: 2 * 0.5**n <= alpha."""
-    return max(1, math.ceil(1 - math.log2(alpha)))

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dspytrack.config.schema import Metric
 from dspytrack.errors import ConfigError, did_you_mean
 from dspytrack.metrics.builtin import BUILT_IN, label_fault
+from dspytrack.metrics.judge import llm_judge
+from dspytrack.metrics.score import MetricFunction, Score
 from dspytrack.programs.imports import import_object
 
 if TYPE_CHECKING:
     import dspy
 
     from dspytrack.data.dataset import Item
-
-MetricFunction = Callable[..., Any]
 
 
 class NoScoreError(TypeError):
@@ -32,13 +32,6 @@ class NoScoreError(TypeError):
         self.found = found
         kind = type(found).__name__
         super().__init__(f"the metric {name} returned {kind}; expected a bool, a number or score + feedback")
-
-
-class Score(NamedTuple):
-    """A score and, where the metric says, why."""
-
-    value: float
-    feedback: str | None = None
 
 
 class ScoredMetric:
@@ -100,7 +93,7 @@ def build_metric(spec: Metric, base_dir: Path, judge: dspy.LM | None = None) -> 
         except ValueError as error:
             raise ConfigError(str(error), key="metric.import") from error
     if spec.name == "llm_judge":
-        return ScoredMetric(_judge(spec.rubric or "", judge), "llm_judge")
+        return ScoredMetric(llm_judge(spec.rubric or "", judge), "llm_judge")
     assert spec.field is not None
     field, tolerance = spec.field, spec.tolerance
 
@@ -180,28 +173,3 @@ def _read_score(found: Any, name: str) -> Score:
     if hasattr(found, "item"):
         return Score(float(found.item()))
     raise NoScoreError(name, found)
-
-
-def _judge(rubric: str, judge: dspy.LM | None) -> MetricFunction:
-    import dspy
-
-    signature: Any = dspy.Signature(
-        "rubric: str, inputs: str, expected: str, answer: str -> score: float, feedback: str",
-        "Grade the answer by the rubric. The score is between 0 (fails it) and 1 (meets it).",
-    )
-    grade = dspy.Predict(signature)
-
-    def llm_judge(example: Any, prediction: Any) -> Score:
-        graded = grade(
-            rubric=rubric,
-            inputs=str(example.inputs().toDict()),
-            expected=str(example.labels().toDict()),
-            answer=str(prediction.toDict()),
-            **({"lm": judge} if judge is not None else {}),
-        )
-        score = float(graded.score)
-        if not 0 <= score <= 1:
-            raise ValueError(f"the judge gave {score:g}; expected a score from 0 to 1")
-        return Score(score, str(graded.feedback))
-
-    return llm_judge

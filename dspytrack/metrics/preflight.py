@@ -1,6 +1,7 @@
-"""A metric tried on a made-up prediction: what it raises there is a mistake only where the real one would raise too.
+"""A metric called before the run with an example's labels as the prediction.
 
-Owns how a prediction is made up from one example's labels; that a run is refused for it is `plan.py`'s.
+Owns the prediction and what an error proves; that a run is refused for it is decided by `runs/plan.py`. Outputs without
+a label are placeholders: an error after one of them was read proves nothing.
 """
 
 from __future__ import annotations

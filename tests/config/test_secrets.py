@@ -19,7 +19,7 @@ from dspytrack.config.loader import load_request
 from dspytrack.config.secrets import hidden, holds_secret, is_secret_variable, looks_secret, names_secret
 from dspytrack.errors import ConfigError
 from dspytrack.pipeline import OptimizationPipeline
-from dspytrack.programs.package import predict
+from dspytrack.programs.predict import predict
 from dspytrack.tracking import MLflowConfig
 from tests.support.configs import edited, write
 from tests.support.lm_server import lm_server

@@ -12,7 +12,8 @@ import pytest
 
 from dspytrack.errors import UsageError
 from dspytrack.programs.imports import import_object
-from dspytrack.programs.package import load, pack, predict
+from dspytrack.programs.package import load, pack
+from dspytrack.programs.predict import predict
 
 OWN = """
 import functools
