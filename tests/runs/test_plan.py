@@ -121,7 +121,7 @@ TOOLED = AGENT + "  tools: ['own:raises']\n  params: "
         (LM, "{model: openai/x, options: {modle: 1}}", 9, "lm.options.modle", "Did you mean `model`"),
         (LM, "{model: openai/x, options: {top_pp: 1}}", 9, "lm.options.top_pp", "Did you mean `top_p`"),
         (LM, "{model: openai/x, options: {price: 1}}", 9, "lm.options.price", "stands beside `options`"),
-        (LM, "{model: openai/x, options: {cache: true}}", 9, "lm.options.cache", "the run's own"),
+        (LM, "{model: openai/x, options: {cache: true}}", 9, "lm.options.cache", "is set by the run"),
         (LM, "{model: local, path: data.jsonl}", 9, "lm.path", "data.jsonl is no GGUF file"),
         (INSTRUCTIONS, "  params: {temprature: 1}", 4, "program.params.temprature", "Did you mean `temperature`"),
         (INSTRUCTIONS, "  params: {temperature: hot}", 4, "program.params.temperature", "expected a number, 0 or more"),
