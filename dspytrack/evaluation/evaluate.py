@@ -52,7 +52,7 @@ def evaluate(
         on_row: told of each row as it comes, in any order, from one thread at a time.
 
     Raises:
-        RunStop: where the run is to end; the calls in flight come home first, and their rows are told.
+        RunStop: where the run is to end; the calls in flight finish first, and their rows are reported.
     """
     stop: RunStop | None = None
     rows: dict[str, Row] = {}

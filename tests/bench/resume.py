@@ -18,7 +18,7 @@ PATIENCE = 240.0
 
 @dataclass(frozen=True)
 class Resumed:
-    """One killed run: responses billed, and seconds from a sitting's start to a point of its work."""
+    """One killed run: responses billed, and seconds from an attempt's start to a point of its work."""
 
     name: str
     billed_whole: int

@@ -45,9 +45,9 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(name: str, tmp_path: Path) 
         whole = run_unkilled(write_config(tmp_path / "whole", server, name), server)
         moments = [whole.billed // 3, 2 * whole.billed // 3]
         killed = run_killed(write_config(tmp_path / "killed", server, name), server, moments)
-    assert killed.sittings >= 2
+    assert killed.attempts >= 2
     assert differences(whole, killed) == []
-    threads, kills = 4, killed.sittings - 1
+    threads, kills = 4, killed.attempts - 1
     assert whole.billed <= killed.billed <= whole.billed + threads * kills
     assert whole.document["baseline_avg_latency_ms"] is not None
     assert killed.document["baseline_avg_latency_ms"] is not None
@@ -64,7 +64,7 @@ def test_an_interrupted_run_closes_in_seconds_and_resumes(number: signal.Signals
         assert process.returncode == 130
         assert json.loads(out)["status"] == "interrupted"
         at_end = server.billed
-        assert server.settled() == at_end  # no call was left behind
+        assert server.settled() == at_end  # no call was abandoned
         resumed = again(config, "--resume")
         assert resumed.returncode == 0, resumed.stderr
         assert server.settled() - 4 <= json.loads(resumed.stdout)["total_lm_calls"] <= server.billed
@@ -207,7 +207,7 @@ def test_a_second_interruption_leaves_at_once_and_nothing_is_torn(tmp_path: Path
         config = write_config(tmp_path, server, "bootstrap_random_search", lm=lm_at(server, timeout=600))
         process = start(config)
         wait_for(process, server, 20)
-        server.hold()  # what is in flight does not come home
+        server.hold()  # what is in flight does not finish
         until = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < until:
             process.send_signal(signal.SIGINT)

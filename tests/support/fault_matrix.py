@@ -59,7 +59,7 @@ def killed_line(folder: Path, optimizer: str, kind: signal.Signals, kills: int, 
             killed = run_killed(config, server, [moment], kind)
             differ += [f"killed at {moment}: {one}" for one in differences(whole, killed)]
             worst = max(worst, killed.billed - whole.billed)
-            killed_before_its_end += killed.sittings - 1
+            killed_before_its_end += killed.attempts - 1
     return Line(optimizer, whole.billed, killed_before_its_end, worst, differ)
 
 

@@ -32,12 +32,12 @@ MEASURED = ("latency", "duration", "seconds")
 
 @dataclass
 class Outcome:
-    """How a sequence of sittings ended: the JSON of the last, the program's state, responses billed by the server."""
+    """How a sequence of attempts ended: the JSON of the last, the program's state, responses billed by the server."""
 
     document: dict[str, Any]
     program: dict[str, Any]
     billed: int
-    sittings: int
+    attempts: int
     code: int
 
     def comparable(self) -> dict[str, Any]:
@@ -111,45 +111,45 @@ def wait_for(process: subprocess.Popen[str], server: LMServer, billed: int) -> N
         time.sleep(0.005)
 
 
-def end(process: subprocess.Popen[str], config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
+def end(process: subprocess.Popen[str], config: Path, server: LMServer, before: int, attempts: int) -> Outcome:
     """Wait for a run's end and read what it left."""
     out, err = ended(process)
-    return outcome(out, err, process.returncode, config, server, before, sittings)
+    return outcome(out, err, process.returncode, config, server, before, attempts)
 
 
-def outcome(out: str, err: str, code: int, config: Path, server: LMServer, before: int, sittings: int) -> Outcome:
+def outcome(out: str, err: str, code: int, config: Path, server: LMServer, before: int, attempts: int) -> Outcome:
     """What an ended run left."""
     if not out:
         raise AssertionError(f"exit {code}: {err}")
     document = json.loads(out)
     state = config.parent / document["record"] / "artifacts/models/optimized_model.json"
     program = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
-    return Outcome(document, program, server.settled() - before, sittings, code)
+    return Outcome(document, program, server.settled() - before, attempts, code)
 
 
 def run_unkilled(config: Path, server: LMServer) -> Outcome:
-    """One sitting."""
+    """One attempt."""
     before = server.billed
     return end(start(config), config, server, before, 1)
 
 
 def run_killed(config: Path, server: LMServer, moments: list[int], kind: signal.Signals = signal.SIGKILL) -> Outcome:
     """A run that gets a signal when the server has billed that many responses, resumed until it ends."""
-    before, sittings, resume = server.billed, 0, False
+    before, attempts, resume = server.billed, 0, False
     for moment in moments:
         process = start(config, *(["--resume"] if resume else []))
-        sittings += 1
+        attempts += 1
         until = time.monotonic() + PATIENCE
         while process.poll() is None and server.billed - before < moment and time.monotonic() < until:
             time.sleep(0.002)
         if process.poll() is not None:
-            return end(process, config, server, before, sittings)
+            return end(process, config, server, before, attempts)
         process.send_signal(kind)
         out, err = ended(process)
         if process.returncode == 0:  # it ended by itself while the signal was on its way
-            return outcome(out, err, process.returncode, config, server, before, sittings)
+            return outcome(out, err, process.returncode, config, server, before, attempts)
         resume = any((config.parent / ".dspytrack/runs").glob("*/run.json"))
-    return end(start(config, *(["--resume"] if resume else [])), config, server, before, sittings + 1)
+    return end(start(config, *(["--resume"] if resume else [])), config, server, before, attempts + 1)
 
 
 def differences(left: Outcome, right: Outcome) -> list[str]:

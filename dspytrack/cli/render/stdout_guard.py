@@ -13,7 +13,7 @@ from typing import TextIO
 def answering() -> Iterator[TextIO]:
     """The way to stdout for as long as the block lasts; all else that is written there goes to stderr.
 
-    Print the answer before the block ends: work that was left behind may still print.
+    Print the answer before the block ends: abandoned work may still print.
     """
     stdout = sys.stdout
     if not _is_descriptor_1(stdout):  # one that a test or a notebook put in its place

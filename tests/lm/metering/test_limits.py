@@ -206,7 +206,7 @@ def test_a_call_that_timed_out_is_told_and_counts_against_the_caps(tmp_path: Pat
     assert result.usage["task"].calls == 0
 
 
-def test_a_longer_prompt_than_any_before_is_reckoned_by_its_length(tmp_path: Path) -> None:
+def test_a_longer_prompt_than_any_before_is_estimated_by_its_length(tmp_path: Path) -> None:
     data = rows(60)
     for number, row in enumerate(data):
         if number % 4 > 1:
