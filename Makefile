@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 
-.PHONY: help install demo readme lint check test bench faults
+.PHONY: help install demo readme lint check test bench faults mutants
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,3 +46,6 @@ bench: install  ## time the command line and the overhead of a tracked run
 
 faults: install  ## kill runs of every optimizer at seeded moments; writes tests/faults.md
 	$(BIN)/python -m tests.support.fault_matrix
+
+mutants: install  ## try the unit tests on a sample of mutants (a quarter of an hour); writes tests/mutants.md
+	$(BIN)/python -m tests.support.mutants
