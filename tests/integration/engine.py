@@ -109,10 +109,20 @@ def docker(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *args], capture_output=True, text=True, check=check)
 
 
-def tag_broken_mlflow(name: str) -> None:
-    """An MLflow image whose `mlflow` command fails at once."""
-    failing = "printf '%s\\n' '#!/bin/sh' 'echo this mlflow is broken >&2' 'exit 3'"
-    _build(name, f'FROM {MLFLOW_IMAGE}\nRUN {failing} >"$(command -v mlflow)"\n')
+@contextmanager
+def mlflow_images(older: str, broken: str) -> Iterator[None]:
+    """An MLflow image of another version, and one whose `mlflow` fails at once; the engine has one of each name.
+
+    Another test run on this machine waits until they are removed: it would take them away, or lose its own.
+    """
+    with FileLock(Path(tempfile.gettempdir()) / "dspytrack-test-versions.lock"):
+        docker("tag", MLFLOW_IMAGE, older)
+        failing = "printf '%s\\n' '#!/bin/sh' 'echo this mlflow is broken >&2' 'exit 3'"
+        _build(broken, f'FROM {MLFLOW_IMAGE}\nRUN {failing} >"$(command -v mlflow)"\n')
+        try:
+            yield
+        finally:
+            docker("rmi", older, broken)
 
 
 def containers_of(project: str) -> list[str]:

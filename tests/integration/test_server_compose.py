@@ -6,6 +6,7 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -200,9 +201,8 @@ def test_a_bucket_that_containers_cannot_reach_is_rejected(shell: Shell) -> None
 def test_an_upgrade_keeps_the_runs_and_is_undone_where_it_fails(shell: Shell) -> None:
     shell.env.pop("MLFLOW_IMAGE", None)
     older, broken = (f"ghcr.io/mlflow/mlflow:v{version}-full" for version in ("3.17.0", "3.99.0"))
-    engine.docker("tag", engine.MLFLOW_IMAGE, older)
-    engine.tag_broken_mlflow(broken)
-    try:
+    with engine.mlflow_images(older, broken), ExitStack() as around:
+        around.callback(shell.ok, "down", "--delete-data", "--yes")
         (shell.folder / ".env.mlflow").write_text("MLFLOW_SERVER_VERSION=3.17.0\n")
         up = shell.server("up", "--port", str(free_port()))
         assert up.code == 0 and "dspytrack server upgrade" in up.err
@@ -216,6 +216,3 @@ def test_an_upgrade_keeps_the_runs_and_is_undone_where_it_fails(shell: Shell) ->
         assert read_run(shell, run) == "0.5 a text" and count_runs(shell) == 1
         assert broken not in shell.ok("status", "--json")
         assert len(list((shell.folder / ".dspytrack/server/backups").glob("*.tar"))) == 2
-    finally:
-        shell.ok("down", "--delete-data", "--yes")
-        engine.docker("rmi", older, broken)
