@@ -21,14 +21,23 @@ from mutmut.stats import status_by_exit_code
 from tests.support.fault_matrix import table
 
 MUTANTS = Path("mutants")
-A_FEW = "dspytrack.evaluation.statistics.x_fewest_pairs*"  # asked to try any mutant, mutmut makes all of them
 CAUGHT = ("killed", "timeout", "suspicious", "segfault")
 LISTED = "survived"
 
 
-def run(names: Sequence[str]) -> None:
-    """Try mutants; mutmut makes them first, where they are not there yet."""
-    subprocess.run([sys.executable, "-m", "mutmut", "run", "--max-children", "2", *names], check=True)
+def mutmut(names: Sequence[str]) -> list[str]:
+    """The command that tries mutants; mutmut makes them first, and finds out which tests reach them."""
+    return [sys.executable, "-m", "mutmut", "run", "--max-children", "2", *names]
+
+
+def made() -> list[str]:
+    """The names of all mutants, made anew; only then does mutmut find that none has the name that it is to try."""
+    shutil.rmtree(MUTANTS, ignore_errors=True)
+    done = subprocess.run(mutmut(["none"]), check=False, capture_output=True, text=True)
+    names = sorted(statuses())
+    if not names:
+        sys.exit(f"mutmut made no mutants:\n{done.stdout}{done.stderr}")
+    return names
 
 
 def statuses() -> dict[str, str]:
@@ -90,11 +99,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("tests/mutants.md"))
     given = parser.parse_args()
-    shutil.rmtree(MUTANTS, ignore_errors=True)
-    run([A_FEW])
-    names = sorted(statuses())
+    names = made()
     chosen = random.Random(given.seed).sample(names, min(given.size or len(names), len(names)))
-    run(chosen)
+    subprocess.run(mutmut(chosen), check=True)
     fared = statuses()
     sizes = Counter(module_of(name) for name in names)
     lines = report({name: fared[name] for name in chosen}, sizes, given.seed)
