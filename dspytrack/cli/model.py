@@ -42,7 +42,7 @@ def predict(
 
     Where rows fail the exit code is 6 if it was the LM each time, else 1; what the others answered is printed.
     """
-    from dspytrack.programs.outputs import is_of_lm
+    from dspytrack.lm.metering.failures import is_of_lm
     from dspytrack.programs.predict import predict as run
 
     rows, failures = 0, list[Exception]()

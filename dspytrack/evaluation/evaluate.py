@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError
 
 from dspytrack.config.masking import masked
 from dspytrack.data.dataset import Item, to_example
 from dspytrack.errors import RunStop
+from dspytrack.lm.metering.failures import is_of_lm
 from dspytrack.lm.metering.scope import tallied
 from dspytrack.metrics.metric import ScoredMetric
 from dspytrack.results.values import Failure, Row
@@ -124,14 +124,14 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         try:
             prediction = program(**example.inputs())
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - whatever a program raises is this example's missing data
-            error, failed = _short(failure), _kind(failure, "program")
+            error, failed = _short(failure), "call" if is_of_lm(failure) else "program"
         seconds = time.perf_counter() - started
         spent = replace(tally)
         if error is None:
             try:
                 score, feedback = metric.score(example, prediction)
             except Exception as failure:  # noqa: BLE001 - whatever a metric raises is this example's missing data
-                error, failed = f"metric: {_short(failure)}", _kind(failure, "metric")
+                error, failed = f"metric: {_short(failure)}", "call" if is_of_lm(failure) else "metric"
     waited = min(seconds, spent.waited_seconds)  # on the caps' account: no part of what a call takes
     timed = error is None and spent.replayed_seconds is not None
     return Row(
@@ -147,21 +147,6 @@ def _once(program: dspy.Module, item: Item, inputs: list[str], metric: ScoredMet
         error=error,
         failure=failed,
     )
-
-
-def _kind(error: BaseException, asker: Failure) -> Failure:
-    """Whether an LM gave no answer, or its asker made nothing of one: whichever stands first behind the error.
-
-    A prompt too long for its LM is the asker's own doing.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AdapterParseError | ContextWindowExceededError):
-            return asker
-        if isinstance(seen, LMError):
-            return "call"
-        seen = seen.__cause__ or seen.__context__
-    return asker
 
 
 def _output(prediction: Any) -> dict[str, Any] | None:

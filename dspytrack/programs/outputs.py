@@ -1,4 +1,4 @@
-"""What a program answers to one row, as plain JSON data, and whose fault a failed row is."""
+"""A prediction as plain JSON data."""
 
 from __future__ import annotations
 
@@ -15,17 +15,6 @@ if TYPE_CHECKING:
 def plain(prediction: dspy.Prediction) -> dict[str, Any]:
     """A prediction's fields as JSON data: models by field, dates as text, enums by value, NaN as null."""
     return {name: _finite(to_jsonable_python(value, fallback=_unknown)) for name, value in prediction.items()}
-
-
-def is_of_lm(error: BaseException | None) -> bool:
-    """Whether a row failed because its LM could not be reached or refused the call."""
-    from dspy.utils.exceptions import LMProviderError, LMTransportError
-
-    while error is not None:
-        if isinstance(error, LMProviderError | LMTransportError):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _unknown(value: Any) -> Any:

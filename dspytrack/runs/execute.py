@@ -81,7 +81,7 @@ class _Attempt:
         seconds = self._record.begin_attempt()
         self._record.repair()
         self._tell(Started(self._record, self._plan))
-        self._note(*notes.without_effect(self._plan.request))
+        self._note(*self._plan.warnings, *notes.without_effect(self._plan.request))
         measured: Measured | None = None
         try:
             with metering(self._record.responses, self._plan.meter) as cache:

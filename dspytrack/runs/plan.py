@@ -22,7 +22,7 @@ from dspytrack.lm.metering.dspy_hooks import metering
 from dspytrack.lm.metering.meter import Meter
 from dspytrack.lm.metering.scope import label_of, labelled
 from dspytrack.metrics.metric import ScoredMetric, build_metric, check_field
-from dspytrack.metrics.preflight import certain_fault
+from dspytrack.metrics.preflight import check_metric
 from dspytrack.optimizers.protocol import Inputs, Optimizer
 from dspytrack.optimizers.registry import configure
 from dspytrack.programs.build import TAKEN_IN_CALLS, build_program, output_fields
@@ -31,7 +31,7 @@ from dspytrack.results.roles import JUDGE, OPTIMIZER_ROLES
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, ready to start."""
+    """A run, ready to start; `warnings` are what its user should know before."""
 
     request: OptimizationRequest
     program: dspy.Module
@@ -42,6 +42,7 @@ class Plan:
     adapter: dspy.Adapter | None
     inputs: Inputs
     optimizers: Sequence[Optimizer]
+    warnings: Sequence[str] = ()
 
 
 def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str, Any]] | None = None) -> Plan:
@@ -70,12 +71,13 @@ def make_plan(request: OptimizationRequest, training_data: Sequence[Mapping[str,
     if request.constraints.max_cost_usd is not None:
         _check_prices(request, program, lms, judge)
     adapter = adapter_for(request.lm)
+    warnings: list[str] = []
     with _no_calls(lms["task"], adapter):
         if request.metric.name != "llm_judge":
-            _try_metric(metric, program, splits.train[0], request)
+            warnings += _try_metric(metric, program, splits.train[0], request)
         _try_program(program, splits.train[0], request)
     meter = Meter(request.constraints, request.evaluation.max_consecutive_failures)
-    return Plan(request, program, splits, metric, lms, meter, adapter, inputs, optimizers)
+    return Plan(request, program, splits, metric, lms, meter, adapter, inputs, optimizers, warnings)
 
 
 def _inputs(request: OptimizationRequest, splits: Splits, metric: ScoredMetric, lms: Mapping[str, dspy.LM]) -> Inputs:
@@ -186,17 +188,20 @@ def _no_calls(lm: dspy.LM, adapter: dspy.Adapter | None) -> Iterator[None]:
         yield
 
 
-def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> None:
-    """The metric must work on the first example with the right answer as its prediction, or ask an LM about it."""
+def _try_metric(metric: ScoredMetric, program: dspy.Module, item: Item, request: OptimizationRequest) -> Iterator[str]:
+    """The metric must score the first example's labels, or ask an LM about them; a warning where it may be right."""
     example = to_example(item, request.dataset.inputs)
     try:
-        error = certain_fault(metric, program, example, imported=request.program.import_ is not None)
+        fault = check_metric(metric, program, example, imported=request.program.import_ is not None)
     except RunStop:
         return
-    if error is not None:
-        key = "metric.import" if request.metric.import_ else "metric"
-        where = f"raises on the first example ({item.place}) given its own labels"
-        raise ConfigError(f"`{metric.name}` {where}: {type(error).__name__}: {error}", key=key) from error
+    if fault is None:
+        return
+    where = f"raises on the first example ({item.place}) given its own labels"
+    said = f"`{metric.name}` {where}: {type(fault.error).__name__}: {fault.error}"
+    if fault.is_certain:
+        raise ConfigError(said, key="metric.import" if request.metric.import_ else "metric") from fault.error
+    yield f"{said}; that is a mistake unless it reads what only the program's own prediction has"
 
 
 def _try_program(program: dspy.Module, item: Item, request: OptimizationRequest) -> None:

@@ -12,7 +12,7 @@ from dspytrack.config.keys import dotted, flat, loc_of
 
 NAMES = st.text("abcxyz_", min_size=1)
 LEAVES = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()))
-NESTED = st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, min_size=1))
+NESTED = st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=4), max_leaves=12)
 
 
 @given(st.lists(st.one_of(NAMES, st.integers(0, 99)), min_size=1))
@@ -20,7 +20,7 @@ def test_a_path_as_text_reads_back_as_itself(loc: list[Any]) -> None:
     assert loc_of(dotted(tuple(loc))) == tuple(loc)
 
 
-@given(st.dictionaries(NAMES, NESTED))
+@given(st.dictionaries(NAMES, NESTED, max_size=4))
 def test_each_value_of_nested_data_stands_under_the_path_that_leads_to_it(data: dict[str, Any]) -> None:
     for key, value in flat(data):
         found: Any = data

@@ -88,6 +88,28 @@ def test_a_metric_that_reads_what_only_a_real_prediction_of_an_import_has_is_no_
 
 
 @pytest.mark.parametrize(
+    ("signature", "body", "raised"),
+    [
+        ("text -> label, confidence: float", "'good' if pred.confidence < 1 else 'bad'", "AttributeError"),
+        (None, "pred.label.lowercase() == ex.label", "AttributeError"),
+        (None, "print(ex)", "NoScoreError"),
+        (None, "pred.get('context', 'none')", "NoScoreError"),
+    ],
+)
+def test_a_metric_that_may_be_right_on_the_programs_own_prediction_is_a_warning(
+    folder: Path, signature: str | None, body: str, raised: str
+) -> None:
+    with_metric(folder, body, signature)
+    [warning] = make_plan(load_request(folder / "config.yaml")).warnings
+    assert warning.startswith("`rag:metric` raises on the first example (data.jsonl:") and f": {raised}: " in warning
+
+
+def test_a_metric_that_scores_the_labels_is_no_warning(folder: Path) -> None:
+    with_metric(folder, "ex.label == pred.label")
+    assert make_plan(load_request(folder / "config.yaml")).warnings == []
+
+
+@pytest.mark.parametrize(
     ("signature", "module", "body"),
     [
         ("text -> label, confidence: float", "predict", "(ex.label == pred.label) * pred.confidence"),
@@ -115,12 +137,7 @@ def test_a_metric_that_reads_an_output_without_a_label_is_no_mistake(
         ("text -> label", "pred.text == ex.text"),
         ("text -> label", "pred['label'] - 1"),
         ("text -> label, confidence: float", "ex.lable == pred.label"),
-        ("text -> label, confidence: float", "'good' if pred.confidence < 1 else 'bad'"),
         (None, "ex.lable == pred.context"),
-        (None, "pred.label.lowercase() == ex.label"),
-        (None, "print(ex)"),
-        (None, "pred.get('context', 'none')"),
-        (None, "str(pred.context) if 'context' in pred else 'none'"),
     ],
 )
 def test_a_metric_that_is_wrong_whatever_the_prediction_is_refused(

@@ -36,6 +36,7 @@ def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_
             "optimizers": optimizers,
             "phases": [asdict(one) for one in phases],
             "probe": asdict(probe) if probe else None,
+            "warnings": list(plan.warnings),
         }
         typer.echo(json.dumps(document, indent=2, default=str), file=out)
         return
@@ -45,6 +46,8 @@ def print_plan(plan: Plan, phases: list[PhaseEstimate], probe: Probe | None, as_
     for one in plan.optimizers:
         if one.deterministic is not True:
             console.print(f"{one.name}: {one.deterministic}", markup=False)
+    for warning in plan.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if probe is None:
         console.print("Nothing was called. --probe 3 runs three examples to estimate tokens, cost and time.")
     else:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 
 from dspy.utils.exceptions import (
+    AdapterParseError,
+    ContextWindowExceededError,
     LMAuthError,
     LMBillingError,
+    LMError,
     LMNotConfiguredError,
     LMTimeoutError,
     is_retryable_lm_error,
@@ -19,6 +22,20 @@ _jitter = random.Random()  # not Python's own, which optimizers seed and draw fr
 def can_be_retried(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     return bool(is_retryable_lm_error(error))
+
+
+def is_of_lm(error: BaseException | None) -> bool:
+    """Whether an LM gave no response, not whoever asked it made nothing of one: the first of them behind the error.
+
+    A prompt that is too long for its LM is the doing of whoever wrote it.
+    """
+    while error is not None:
+        if isinstance(error, AdapterParseError | ContextWindowExceededError):
+            return False
+        if isinstance(error, LMError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def is_fatal(error: Exception) -> bool:

@@ -55,7 +55,7 @@ def test_a_sentence_says_what_differs_where_an_optimizer_is_not_deterministic(
 
 def test_the_json_document_keeps_its_keys_and_its_ranges_are_pairs(tmp_path: Path) -> None:
     document = json.loads(shown(tmp_path, PROBE, as_json=True, optimizer={"name": "simba", "params": {"bsize": 8}}))
-    assert list(document) == ["examples", "fingerprint", "optimizers", "phases", "probe"]
+    assert list(document) == ["examples", "fingerprint", "optimizers", "phases", "probe", "warnings"]
     assert document["optimizers"] == [{"name": "simba", "params": {"bsize": 8}, "deterministic": True}]
     assert document["phases"][0] == {
         "phase": "baseline",

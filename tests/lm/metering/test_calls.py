@@ -138,7 +138,7 @@ def test_a_cap_holds_for_embeddings_too(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_failure_that_passes_is_tried_again_and_one_that_stays_is_counted_once(tmp_path: Path) -> None:
     with lm_server() as server, metering(tmp_path / "r.jsonl", meter := Meter()), tallied() as tally:
-        server.retry_after, server.faults = "0", [429, 503]
+        server.retry_after, server.faults = "0", [429, 429]
         lm(server, num_retries=2)("a")
         assert (meter.total.calls, meter.total.retried, meter.total.failed) == (1, 2, 0)
         server.faults = [400]
