@@ -40,7 +40,8 @@ def check_metric(
     """
     labels = example.labels().toDict() if imported else _parsed_labels(program, example)
     is_whole = not imported and labels.keys() == program.predictors()[-1].signature.output_fields.keys()
-    prediction = dspy.Prediction.from_completions({name: [value] for name, value in labels.items()})
+    one_completion = {name: [value] for name, value in labels.items()}
+    prediction = dspy.Prediction.from_completions(one_completion) if labels else dspy.Prediction()
     try:
         metric.score(example, prediction)
     except Exception as error:  # noqa: BLE001 - the caller reports it

@@ -104,6 +104,13 @@ def test_a_metric_that_may_be_right_on_the_programs_own_prediction_is_a_warning(
     assert warning.startswith("`rag:metric` raises on the first example (data.jsonl:") and f": {raised}: " in warning
 
 
+def test_data_without_any_label_is_no_mistake_of_the_metric(folder: Path) -> None:
+    (folder / "data.jsonl").write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in ROWS))
+    with_metric(folder, "len(pred.label) < 9")
+    [warning] = make_plan(load_request(folder / "config.yaml")).warnings
+    assert "'Prediction' object has no attribute 'label'" in warning
+
+
 def test_a_metric_that_scores_the_labels_is_no_warning(folder: Path) -> None:
     with_metric(folder, "ex.label == pred.label")
     assert make_plan(load_request(folder / "config.yaml")).warnings == []
