@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Default: .env.mlflow, then the environment.")]
 Experiment = Annotated[str | None, typer.Option("--experiment", help="Default: that of the env file.")]
-Significant = Annotated[bool, typer.Option("--significant", help="With best: only runs found better, with p < 0.05.")]
+Significant = Annotated[bool, typer.Option("--significant", help="For best: only runs found better, with p < 0.05.")]
 Format = Literal["table", "json", "csv", "md"]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
